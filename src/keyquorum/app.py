@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one place where things are built: settings -> database, store, keyring, request path, jobs."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from keyquorum import bootstrap, seed
+from keyquorum.arns import ArnLayout
+from keyquorum.audit import AuditLog
+from keyquorum.authn.credentials import Authenticator
+from keyquorum.authn.refusals import Refusals
+from keyquorum.clock import Clock
+from keyquorum.config import Settings
+from keyquorum.custody.seal import KeySeal, Seal, create_key_file, read_key_file
+from keyquorum.jobs import deletion
+from keyquorum.jobs.ticker import Ticker
+from keyquorum.journal import Journal
+from keyquorum.keyring import Keyring
+from keyquorum.layout import DataDirectory
+from keyquorum.model import ROOT, AccessKey, Caller
+from keyquorum.ops.operation import Services
+from keyquorum.pipeline import Pipeline
+from keyquorum.store import migrate
+from keyquorum.store.engine import Database
+from keyquorum.store.generations import Generations
+from keyquorum.store.rowmac import RowMAC
+from keyquorum.store.store import Store
+from keyquorum.wire.paging import Marker
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A data directory, or the memory of a development server, opened with its seal. ``audit`` is not yet in it."""
+
+    database: Database
+    store: Store
+    keyring: Keyring
+    pages: Marker
+
+
+def open_data(data: Path | None, lock_timeout: float, *, create: bool) -> Opened:
+    """Open what is kept; with ``create``, make what is missing. Raises SealError, SchemaError, KMSError or OSError."""
+    clock = Clock()
+    if data is None:
+        database = Database(None, Generations(None), lock_timeout)
+        seal: Seal = KeySeal(os.urandom(KeySeal.KEY_BYTES))
+    else:
+        directory = DataDirectory(data)
+        if create:
+            directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        database = Database(directory.database, Generations(directory.generations), lock_timeout)
+    if create:
+        migrate.upgrade(database)
+        database.meet_generations()
+    if data is not None:
+        if create and not bootstrap.has_root(database):
+            create_key_file(directory.seal_key)
+        seal = read_key_file(directory.seal_key)
+    if create:
+        bootstrap.create_root(database, seal, clock.now())
+    root, keyring = bootstrap.open_root(database, seal)
+    store = Store(database, RowMAC(root.derive("row mac")))
+    return Opened(database, store, keyring, Marker(root.derive("list markers")))
+
+
+class Service:
+    """One process's KMS, without its sockets."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises SealError, SchemaError, SeedError, AuditError, KMSError or OSError; nothing is running then."""
+        self.settings = settings
+        self.clock = Clock()
+        self._seed = seed.read(settings.seed) if settings.seed is not None else None
+        opened = open_data(settings.data, settings.lock_timeout, create=True)
+        self.database, self.store, self.keyring = opened.database, opened.store, opened.keyring
+        self.new_access_key = self._populate()
+        if settings.data is None:
+            self.audit = AuditLog.discarding()
+            self.journal = Journal(self.database, self.audit)
+        else:
+            directory = DataDirectory(settings.data).audit
+            self.audit = AuditLog.open(directory, sync=settings.audit_sync)
+            self.journal = Journal(self.database, self.audit)
+            self.journal.recover()
+            self.journal.recover_others(directory, sync=settings.audit_sync)
+        self.authenticator = Authenticator(self.store, self.keyring, self._stand_in())
+        services = Services(
+            self.store, self.keyring, opened.pages, ArnLayout(settings.arn_format), settings.development
+        )
+        self.refusals = Refusals()
+        self.pipeline = Pipeline(services, self.authenticator, self.journal, self.refusals, self.clock)
+        self._ticker = Ticker(self.run_jobs)
+
+    def run_jobs(self) -> None:
+        """Everything that is due, and the caches rid of what is stale."""
+        deletion.run(self.store, self.pipeline, self.clock)
+        self.store.sweep(self.keyring.forget)
+        self.authenticator.sweep()
+
+    def start(self) -> None:
+        self._ticker.start()
+
+    def stop(self) -> None:
+        self._ticker.stop()
+        self.close()
+
+    def close(self) -> None:
+        self.audit.close()
+        self.database.close()
+
+    def reset(self) -> None:
+        """Empty the server and load the seed again; for development only."""
+        bootstrap.empty(self.store)
+        self.clock.offset = 0.0
+        self.store.clear()
+        self.authenticator.clear()
+        self._populate()
+
+    def _populate(self) -> AccessKey | None:
+        settings, now = self.settings, self.clock.now()
+        made = bootstrap.ensure_root_access_key(self.store, self.keyring, settings.account, now)
+        if self._seed is not None:
+            bootstrap.apply_seed(self.store, self.keyring, self._seed, settings.account, settings.region, now)
+        return made
+
+    def _stand_in(self) -> Caller | None:
+        if not self.settings.development:
+            return None
+        account = self.settings.account
+        return Caller(account, self.settings.region, f"arn:aws:iam::{account}:root", account, ROOT)

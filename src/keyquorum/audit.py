@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One record a request, allowed or refused, as a JSON line in the members that CloudTrail uses.
+
+A writer owns a file of its own, by a lock on it, and appends whole batches: a write that fails or falls short is cut
+off again, and its batch fails with it. A record holds no plaintext, no key material, no secret and no grant token; what
+the client controls is cut to a bounded length.
+
+Source: AWS CloudTrail User Guide, "CloudTrail record contents".
+"""
+
+import fcntl
+import logging
+import os
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+_log = logging.getLogger(__name__)
+
+_MAX_TEXT: Final = 1024
+_MAX_CONTEXT_PAIRS: Final = 64
+_encoder = msgspec.json.Encoder()
+
+
+class Identity(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename="camel"):
+    type: str
+    principal_id: str
+    arn: str
+    account_id: str
+    access_key_id: str = ""
+
+
+class Resource(msgspec.Struct, frozen=True, gc=False):
+    """A key that the request named or found."""
+
+    ARN: str
+    accountId: str  # noqa: N815 - CloudTrail's spelling
+
+
+class Parameters(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename="camel"):
+    key_id: str | None = None
+    encryption_context: dict[str, str] | None = None
+
+
+class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename="camel"):
+    event_time: str
+    event_source: str
+    event_name: str
+    aws_region: str
+    source_address: str = msgspec.field(name="sourceIPAddress")
+    user_agent: str
+    request_id: str = msgspec.field(name="requestID")
+    event_id: str = msgspec.field(name="eventID")
+    user_identity: Identity
+    request_parameters: Parameters
+    resources: list[Resource]
+    error_code: str | None = None
+
+
+def encode(record: Record) -> bytes:
+    """The record as one line, without the newline."""
+    return _encoder.encode(record)
+
+
+def time_of(now: float) -> str:
+    """ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def bounded(text: str) -> str:
+    """What a client sent, cut to a length that cannot fill a disk by itself."""
+    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT]
+
+
+def bounded_context(context: dict[str, str] | None) -> dict[str, str] | None:
+    if not context:
+        return None
+    return {bounded(k): bounded(v) for k, v in list(context.items())[:_MAX_CONTEXT_PAIRS]}
+
+
+class AuditError(Exception):
+    """The audit log cannot be opened; the text says why."""
+
+
+class AuditLog:
+    """The audit file of one writer. ``sync``: each batch survives the loss of power, not only the process's death.
+
+    ``writer`` is the number of the file: the first that no living process owns.
+    """
+
+    def __init__(self, fd: int, writer: int, *, sync: bool, sized: bool = True) -> None:
+        self._fd = fd
+        self.writer = writer
+        self._sync = sync
+        self._sized = sized
+        self._lock = threading.Lock()
+        self.position = os.fstat(fd).st_size if sized else 0
+
+    @classmethod
+    def open(cls, directory: Path, *, sync: bool) -> "AuditLog":
+        directory.mkdir(mode=0o700, exist_ok=True)
+        for writer in range(1024):
+            log = cls.own(directory, writer, sync=sync)
+            if log is not None:
+                return log
+        raise AuditError(f"every audit file in {directory} belongs to a living process")
+
+    @classmethod
+    def own(cls, directory: Path, writer: int, *, sync: bool) -> "AuditLog | None":
+        """The audit log with this number, or None if a living process owns it."""
+        fd = os.open(directory / f"{writer}.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        _cut_torn_line(fd)
+        return cls(fd, writer, sync=sync)
+
+    @classmethod
+    def discarding(cls) -> "AuditLog":
+        """A log that keeps nothing, for a server that keeps nothing."""
+        return cls(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), 0, sync=False, sized=False)
+
+    def write(self, records: list[bytes]) -> None:
+        """Append the records in one write. Raises OSError, and leaves the file as it was, if that does not succeed."""
+        data = b"\n".join(records) + b"\n"
+        with self._lock:
+            try:
+                written = os.write(self._fd, data)
+                if written != len(data):
+                    raise OSError(f"only {written} of {len(data)} bytes could be written")
+                if self._sync:
+                    os.fdatasync(self._fd)
+            except OSError:
+                if self._sized:
+                    os.ftruncate(self._fd, self.position)
+                raise
+            if self._sized:
+                self.position += written
+
+    def contains_after(self, position: int, event_ids: list[str]) -> set[str]:
+        """Those of the event IDs that stand in a record after ``position``."""
+        found: set[str] = set()
+        with self._lock, os.fdopen(os.dup(self._fd), "rb") as file:
+            file.seek(position)
+            for line in file:
+                found.update(e for e in event_ids if e.encode() in line)
+        return found
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def _cut_torn_line(fd: int) -> None:
+    """A record without its newline was being written when power went; its request was never answered."""
+    size = os.fstat(fd).st_size
+    end, step = size, 1 << 16
+    while end > 0:
+        start = max(0, end - step)
+        newline = os.pread(fd, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
+            break
+        end = start
+    if end < size:
+        _log.warning("cut %d bytes of an unfinished record off an audit file", size - end)
+        os.ftruncate(fd, end)

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: argument parsing only. Each command imports what it runs, so that others start without it."""
+
+import sys
+from pathlib import Path
+
+import click
+import platformdirs
+
+from keyquorum.config import ConfigError, Settings, is_loopback, networks
+
+
+def _default_data() -> Path:
+    return platformdirs.user_data_path("keyquorum")
+
+
+def _fail(error: Exception) -> None:
+    click.echo(f"keyquorum: {error}", err=True)
+    sys.exit(2)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="keyquorum")
+def main() -> None:
+    """A key management service that speaks the AWS KMS wire protocol."""
+
+
+@main.command()
+@click.option("--host", envvar="KEYQUORUM_HOST", default=None, help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", envvar="KEYQUORUM_PORT", default=8085, show_default=True, help="Port; 0 for any free one.")
+@click.option(
+    "--data",
+    envvar="KEYQUORUM_DATA",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Data directory, made if it is not there.  [default: the user's, as XDG has it]",
+)
+@click.option("--account", envvar="KEYQUORUM_ACCOUNT", default="111122223333", show_default=True, help="Its account.")
+@click.option("--region", envvar="KEYQUORUM_REGION", default="us-east-1", show_default=True, help="Its own Region.")
+@click.option("--workers", envvar="KEYQUORUM_WORKERS", type=int, default=None, help="Processes.  [default: 1]")
+@click.option(
+    "--seed",
+    envvar="KEYQUORUM_SEED",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="TOML file of accounts, users and keys to make where they are absent.",
+)
+@click.option(
+    "--arn-format",
+    envvar="KEYQUORUM_ARN_FORMAT",
+    type=click.Choice(["aws", "verenc"]),
+    default="aws",
+    show_default=True,
+    help="Layout of the ARNs in answers; requests may use either.",
+)
+@click.option("--audit-sync", envvar="KEYQUORUM_AUDIT_SYNC", is_flag=True, help="Audit records survive power loss.")
+@click.option(
+    "--lock-timeout",
+    envvar="KEYQUORUM_LOCK_TIMEOUT",
+    type=float,
+    default=5.0,
+    show_default=True,
+    help="Seconds to wait for the database before answering DependencyTimeoutException.",
+)
+@click.option(
+    "--trusted-proxy",
+    envvar="KEYQUORUM_TRUSTED_PROXY",
+    multiple=True,
+    help="Address or network whose X-Forwarded-For is believed; may be repeated.",
+)
+@click.option("--dev", envvar="KEYQUORUM_DEV", is_flag=True, help="For tests: in memory, unverified, on loopback.")
+@click.option("--dev-listen", envvar="KEYQUORUM_DEV_LISTEN", default=None, help="With --dev: another address.")
+@click.option(
+    "--dev-host",
+    envvar="KEYQUORUM_DEV_HOST",
+    multiple=True,
+    help="With --dev: a name under which /_dev may be called, beside the local ones; may be repeated.",
+)
+def serve(
+    host: str | None,
+    port: int,
+    data: Path | None,
+    account: str,
+    region: str,
+    workers: int | None,
+    seed: Path | None,
+    arn_format: str,
+    audit_sync: bool,
+    lock_timeout: float,
+    trusted_proxy: tuple[str, ...],
+    dev: bool,
+    dev_listen: str | None,
+    dev_host: tuple[str, ...],
+) -> None:
+    """Run a server."""
+    from keyquorum import serve as serving
+    from keyquorum.audit import AuditError
+    from keyquorum.custody.seal import SealError
+    from keyquorum.errors import IntegrityError, KMSError
+    from keyquorum.seed import SeedError
+    from keyquorum.store.migrate import SchemaError
+
+    try:
+        if dev:
+            for option, value in (("--data", data), ("--workers", workers)):
+                if value is not None:
+                    raise ConfigError(f"--dev keeps everything in the memory of one process; it refuses {option}")
+            if host is not None and not is_loopback(host):
+                raise ConfigError("--dev listens on loopback; say --dev-listen to have it reachable by others")
+            host = dev_listen or host
+        elif dev_listen is not None or dev_host:
+            raise ConfigError("--dev-listen and --dev-host go with --dev")
+        settings = Settings(
+            data=None if dev else (data or _default_data()).absolute(),
+            host=host or "127.0.0.1",
+            port=port,
+            account=account,
+            region=region,
+            workers=workers or 1,
+            seed=seed,
+            arn_format=arn_format,
+            development=dev,
+            audit_sync=audit_sync,
+            lock_timeout=lock_timeout,
+            trusted_proxies=networks(trusted_proxy),
+        )
+        settings.check()
+        serving.run(settings, frozenset(name.lower() for name in dev_host))
+    except KMSError as error:
+        _fail(Exception(f"the database cannot be had: {error.detail or error.code}"))
+    except (AuditError, ConfigError, IntegrityError, OSError, SchemaError, SealError, SeedError) as error:
+        _fail(error)
+
+
+@main.command()
+@click.option(
+    "--data",
+    envvar="KEYQUORUM_DATA",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Data directory of the server.  [default: the user's, as XDG has it]",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of shell exports.")
+def env(data: Path | None, as_json: bool) -> None:
+    """Print what an AWS SDK or CLI needs to use the server: endpoint, root access key, Region."""
+    from keyquorum.environment import NoServerError, as_exports, as_object, read
+
+    try:
+        variables = read((data or _default_data()).absolute())
+    except NoServerError as error:
+        _fail(error)
+    else:
+        click.echo(as_object(variables) if as_json else as_exports(variables))

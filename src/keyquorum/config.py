@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a server is told at its start, checked as a whole. It opens nothing."""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from keyquorum.arns import AWS, VERENC
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_ACCOUNT: Final = re.compile(r"[0-9]{12}", re.ASCII)
+_REGION: Final = re.compile(r"([a-z]+-){2,3}[0-9]+", re.ASCII)
+
+
+class ConfigError(Exception):
+    """The settings do not make a server; the text names the option."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``data`` is None for a server that keeps everything in memory. Times in seconds."""
+
+    data: Path | None
+    host: str = "127.0.0.1"
+    port: int = 8085
+    account: str = "111122223333"
+    region: str = "us-east-1"
+    workers: int = 1
+    seed: Path | None = None
+    arn_format: str = AWS
+    development: bool = False
+    audit_sync: bool = False
+    lock_timeout: float = 5.0
+    trusted_proxies: tuple[Network, ...] = ()
+
+    def check(self) -> None:
+        """Raises ConfigError for the first thing that is wrong."""
+        if _ACCOUNT.fullmatch(self.account) is None:
+            raise ConfigError(f"--account must be 12 digits, not {self.account!r}")
+        if _REGION.fullmatch(self.region) is None:
+            raise ConfigError(f"--region must look like us-east-1, not {self.region!r}")
+        if self.arn_format not in (AWS, VERENC):
+            raise ConfigError(f"--arn-format must be {AWS} or {VERENC}, not {self.arn_format!r}")
+        if not 0 <= self.port <= 65_535:
+            raise ConfigError(f"--port must be between 0 and 65535, not {self.port}")
+        if self.workers < 1:
+            raise ConfigError("--workers must be at least 1")
+        if self.lock_timeout <= 0:
+            raise ConfigError("--lock-timeout must be more than 0 seconds")
+        if not self.development and self.data is None:
+            raise ConfigError("--data is needed: only --dev keeps everything in memory")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine can reach the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
+    """The addresses and networks that an option lists; raises ConfigError."""
+    try:
+        return tuple(ipaddress.ip_network(text) for text in texts)
+    except ValueError as error:
+        raise ConfigError(f"--trusted-proxy: {error}") from error

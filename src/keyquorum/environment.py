@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ``keyquorum env`` shows to whoever can read the data directory, the seal key included."""
+
+import shlex
+from pathlib import Path
+
+import msgspec
+
+from keyquorum.app import open_data
+from keyquorum.custody.seal import SealError
+from keyquorum.errors import IntegrityError, KMSError
+from keyquorum.layout import DataDirectory, Endpoint
+
+
+class NoServerError(Exception):
+    """There is no server's data to be read; the text says why."""
+
+
+def read(data: Path) -> dict[str, str]:
+    """The environment variables of AWS's SDKs, by name. Raises NoServerError."""
+    directory = DataDirectory(data)
+    try:
+        endpoint = msgspec.json.decode(directory.endpoint.read_bytes(), type=Endpoint)
+    except (OSError, msgspec.DecodeError) as error:
+        raise NoServerError(f"no server has been started on {data}") from error
+    try:
+        opened = open_data(data, lock_timeout=5.0, create=False)
+        with opened.database.read() as connection:
+            access_key = opened.store.identities.root_access_key(connection, endpoint.account)
+        if access_key is None:
+            raise NoServerError(f"the root of account {endpoint.account} has no access key")
+        secret = opened.keyring.secret_of(access_key)
+        opened.database.close()
+    except (IntegrityError, KMSError, OSError, SealError) as error:
+        raise NoServerError(f"the data directory {data} cannot be opened: {error}") from error
+    return {
+        "AWS_ENDPOINT_URL_KMS": endpoint.url,
+        "AWS_ENDPOINT_URL_STS": endpoint.url,
+        "AWS_ACCESS_KEY_ID": access_key.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_REGION": endpoint.region,
+        # The name that boto3 and version 1 of the AWS CLI read instead.
+        "AWS_DEFAULT_REGION": endpoint.region,
+    }
+
+
+def as_exports(variables: dict[str, str]) -> str:
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+
+
+def as_object(variables: dict[str, str]) -> str:
+    return msgspec.json.encode(variables).decode()

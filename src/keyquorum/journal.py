@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How an audit record and a change become one: the record commits in the change's transaction (outbox), then goes into
+the audit file at once. What a process had no time to write is written when its audit file is opened again.
+
+A row leaves the outbox with the writer's next change, so that no change pays for a second commit.
+"""
+
+import logging
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+from keyquorum.audit import AuditLog
+from keyquorum.store import outbox
+from keyquorum.store.engine import Database, Transaction
+
+_log = logging.getLogger(__name__)
+
+
+class Entry(NamedTuple):
+    """A record in the outbox: its row, itself, and the rows that left the outbox in the same transaction."""
+
+    row: int
+    record: bytes
+    cleared: list[int]
+
+
+class Journal:
+    def __init__(self, database: Database, log: AuditLog) -> None:
+        self._database = database
+        self._log = log
+        self._lock = threading.Lock()
+        self._written: list[int] = []
+        self._unwritten: dict[int, bytes] = {}
+
+    def write(self, records: list[bytes]) -> None:
+        """The records of requests that changed nothing, in one write. Raises OSError if they cannot be written."""
+        self._log.write(records)
+
+    def enter(self, txn: Transaction, event_id: str, record: bytes) -> Entry:
+        """Put the record of a change into the change's transaction, and clear out what is known to be written."""
+        with self._lock:
+            done = list(self._written)
+        if done:
+            outbox.remove(txn, done)
+        row = outbox.add(txn, self._log.writer, self._log.position, event_id, record)
+        return Entry(row, record, done)
+
+    def publish(self, entry: Entry) -> None:
+        """After the commit: into the audit file. If that fails the record waits in the outbox; the change stands."""
+        with self._lock:
+            self._written = [row for row in self._written if row not in entry.cleared]
+            self._unwritten[entry.row] = entry.record
+            try:
+                self._log.write(list(self._unwritten.values()))
+            except OSError as error:
+                _log.error("audit records wait in the database, the audit file cannot be written: %s", error)
+                return
+            self._written += self._unwritten
+            self._unwritten.clear()
+
+    def recover(self) -> None:
+        """Write what an earlier process with this audit file committed and did not write."""
+        _drain(self._database, self._log)
+
+    def recover_others(self, directory: Path, *, sync: bool) -> None:
+        """The same for audit files that no living process owns."""
+        with self._database.read() as connection:
+            left = [w for w in outbox.writers(connection) if w != self._log.writer]
+        for writer in left:
+            log = AuditLog.own(directory, writer, sync=sync)
+            if log is not None:
+                _drain(self._database, log)
+                log.close()
+
+
+def _drain(database: Database, log: AuditLog) -> None:
+    with database.read() as connection:
+        waiting = outbox.waiting(connection, log.writer)
+    if not waiting:
+        return
+    there = log.contains_after(min(w.position for w in waiting), [w.event_id for w in waiting])
+    missing = [w.record for w in waiting if w.event_id not in there]
+    if missing:
+        log.write(missing)
+    with database.write() as txn:
+        outbox.remove(txn, [w.row for w in waiting])

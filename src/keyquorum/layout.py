@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files of a data directory, all readable by its owner alone."""
+
+from pathlib import Path
+
+import msgspec
+
+
+class DataDirectory:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.seal_key = path / "seal.key"
+        self.database = path / "keyquorum.db"
+        self.generations = path / "generations"
+        self.audit = path / "audit"
+        self.endpoint = path / "endpoint.json"
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """Where the server of a data directory was last started, for ``keyquorum env``."""
+
+    url: str
+    account: str
+    region: str

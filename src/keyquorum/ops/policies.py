@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GetKeyPolicy, PutKeyPolicy, ListKeyPolicies. Key policies are stored and validated; they are not evaluated yet."""
+
+from typing import Final
+
+from keyquorum import api
+from keyquorum.authz import policy as policies
+from keyquorum.errors import MalformedPolicyDocumentException, NotFoundException, ValidationException
+from keyquorum.ops.operation import Call, Keys, KeyUse, Operation, on_key
+
+_NAME: Final = "default"
+
+
+def acceptable_policy(call: Call, text: str, *, bypass: bool | None) -> str:
+    """The text, if it is a key policy, and one that does not lock its author out unless the author insists."""
+    parsed = policies.parse_key_policy(text)
+    if not bypass and not policies.allows_put_key_policy(parsed, call.caller.arn, call.caller.account):
+        raise MalformedPolicyDocumentException(policies.LOCKOUT)
+    return text
+
+
+def _get(call: Call, request: api.GetKeyPolicyRequest, keys: Keys) -> api.GetKeyPolicyResponse:
+    if request.policy_name not in (None, _NAME):
+        raise NotFoundException("No such policy exists")
+    with call.services.store.database.read() as connection:
+        document = call.services.store.keys.policy(connection, keys[0].key.key_id)
+    return api.GetKeyPolicyResponse(policy=document, policy_name=_NAME)
+
+
+def _put_keys(request: api.PutKeyPolicyRequest) -> tuple[KeyUse, ...]:
+    if request.policy_name not in (None, _NAME):
+        raise ValidationException(f"The only valid policy name is {_NAME}.")
+    return on_key("kms:PutKeyPolicy")(request)
+
+
+def _put(call: Call, request: api.PutKeyPolicyRequest, keys: Keys) -> None:
+    document = acceptable_policy(call, str(request.policy), bypass=request.bypass_policy_lockout_safety_check)
+    call.services.store.keys.put_policy(call.write(), keys[0].key.key_id, document)
+
+
+def _list(call: Call, request: api.ListKeyPoliciesRequest, keys: Keys) -> api.ListKeyPoliciesResponse:
+    if request.marker is not None:
+        # There is one policy and so one page; whatever this marker is, it was not issued for it.
+        call.services.pages.read(f"ListKeyPolicies {keys[0].key.key_id}", request.marker)
+    return api.ListKeyPoliciesResponse(policy_names=[_NAME], truncated=False)
+
+
+OPERATIONS = (
+    Operation(name="GetKeyPolicy", run=_get, keys=on_key("kms:GetKeyPolicy"), waits=True),
+    Operation(name="PutKeyPolicy", run=_put, keys=_put_keys, changes=True),
+    Operation(name="ListKeyPolicies", run=_list, keys=on_key("kms:ListKeyPolicies")),
+)

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TagResource, UntagResource, ListResourceTags."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from keyquorum import api
+from keyquorum.errors import TagException
+from keyquorum.ops.operation import Call, Keys, Operation, on_key
+
+_TAGS_PER_KEY: Final = 50
+_PAGE: Final = 50
+
+
+def merged_tags(present: dict[str, str], new: Iterable[api.Tag]) -> dict[str, str]:
+    """The tags with the new ones added or replaced; raises TagException."""
+    added: dict[str, str] = {}
+    for tag in new:
+        name, value = str(tag.tag_key), str(tag.tag_value)
+        if name in added:
+            raise TagException("Duplicate tag keys")
+        if name.lower().startswith("aws:"):
+            raise TagException("Tags beginning with aws: are reserved")
+        added[name] = value
+    merged = present | added
+    if len(merged) > _TAGS_PER_KEY:
+        raise TagException("Too many tags")
+    return merged
+
+
+def _tag(call: Call, request: api.TagResourceRequest, keys: Keys) -> None:
+    key = keys[0].key
+    tags = merged_tags(dict(key.tags), request.tags or [])
+    call.services.store.keys.update(call.write(), key, tags=tuple(sorted(tags.items())))
+
+
+def _untag(call: Call, request: api.UntagResourceRequest, keys: Keys) -> None:
+    key, gone = keys[0].key, set(request.tag_keys or [])
+    kept = tuple((name, value) for name, value in key.tags if name not in gone)
+    call.services.store.keys.update(call.write(), key, tags=kept)
+
+
+def _list(call: Call, request: api.ListResourceTagsRequest, keys: Keys) -> api.ListResourceTagsResponse:
+    key, pages = keys[0].key, call.services.pages
+    scope = f"ListResourceTags {key.key_id}"
+    after = pages.read(scope, request.marker) if request.marker is not None else ""
+    limit = min(request.limit or _PAGE, _PAGE)
+    found = [tag for tag in key.tags if tag[0] > after]
+    shown, truncated = found[:limit], len(found) > limit
+    return api.ListResourceTagsResponse(
+        tags=[api.Tag(tag_key=name, tag_value=value) for name, value in shown],
+        next_marker=pages.issue(scope, shown[-1][0]) if truncated else None,
+        truncated=truncated,
+    )
+
+
+OPERATIONS = (
+    Operation(name="TagResource", run=_tag, keys=on_key("kms:TagResource"), changes=True),
+    Operation(name="UntagResource", run=_untag, keys=on_key("kms:UntagResource"), changes=True),
+    Operation(name="ListResourceTags", run=_list, keys=on_key("kms:ListResourceTags")),
+)

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""THE REQUEST PATH. Every request takes it, and nothing reaches a key by another way.
+
+It is synchronous. Where it must not block it raises WouldBlock before it has had any effect, and is run again in a
+worker thread. Which fault is told when several apply is AWS's order, and pinned by tests.
+"""
+
+import logging
+import time
+from typing import Any
+
+from keyquorum import lifecycle, recording
+from keyquorum.authn.credentials import Authenticator
+from keyquorum.authn.refusals import Refusals
+from keyquorum.authz.authorize import authorize
+from keyquorum.clock import Clock
+from keyquorum.errors import (
+    DryRunOperationException,
+    InvalidKeyUsageException,
+    KMSError,
+    KMSInternalException,
+    UnknownOperationException,
+    UnsupportedOperationException,
+    ValidationException,
+    WouldBlock,
+)
+from keyquorum.journal import Journal
+from keyquorum.model import Answer, Caller, HttpRequest
+from keyquorum.ops import registry
+from keyquorum.ops.operation import Call, Keys, Operation, Services
+from keyquorum.resolve import resolve
+from keyquorum.store.store import CachedView, LockedView, View
+from keyquorum.wire import query
+from keyquorum.wire.protocols import JSON11, Protocol, protocol_of
+
+_log = logging.getLogger(__name__)
+
+
+class Pipeline:
+    def __init__(
+        self, services: Services, authenticator: Authenticator, journal: Journal, refusals: Refusals, clock: Clock
+    ) -> None:
+        self._services = services
+        self._authenticator = authenticator
+        self._journal = journal
+        self._refusals = refusals
+        self._clock = clock
+
+    def answer(self, http: HttpRequest, *, may_block: bool) -> Answer:
+        """Steps (0) to (8). Raises WouldBlock, and nothing else."""
+        request_id = recording.new_id()
+        protocol = protocol_of(http)
+        caller = None
+        try:
+            # (0) what is asked for is looked up; sizes were limited when the request was read
+            if protocol is None or http.target != b"/":
+                raise UnknownOperationException
+            name = protocol.operation(http)
+            # (1) the signature, over the raw bytes
+            caller = self._authenticator.authenticate(http, protocol.service, time.time(), may_block=may_block)
+            return self._authenticated(http, protocol, name, caller, request_id, may_block)
+        except KMSError as error:
+            # Nobody is known to have sent this, so it has no place in the audit log.
+            self._refusals.note(error, request_id, http.peer, time.time())
+            return self._refused(protocol or JSON11, error, request_id)
+        except WouldBlock:
+            raise
+        except Exception:
+            _log.exception("request %s failed before its caller was known", request_id)
+            return self._refused(protocol or JSON11, KMSInternalException(), request_id)
+
+    def _authenticated(
+        self, http: HttpRequest, protocol: Protocol, name: str, caller: Caller, request_id: str, may_block: bool
+    ) -> Answer:
+        call = Call(self._services, caller, self._clock.now(), request_id)
+        trace = recording.Trace(call, protocol.event_source, name, http)
+        try:
+            operation = _lookup(protocol, name)
+            if (operation.changes or operation.waits) and not may_block:
+                raise WouldBlock
+            # (2) the body, by the model
+            trace.request = request = protocol.decode(name, http.body)
+            response = self._perform(operation, call, request, trace, may_block)
+        except KMSError as error:
+            return self._refused(protocol, error, request_id, trace.record(error.code))
+        except WouldBlock:
+            raise
+        except Exception:
+            _log.exception("request %s (%s) failed", request_id, name)
+            fault = KMSInternalException()
+            return self._refused(protocol, fault, request_id, trace.record(fault.code))
+        # (8) the result, encoded; the record of what changed nothing is written before the answer leaves
+        body = protocol.encode(name, response, request_id)
+        return Answer(200, protocol.content_type, body, request_id, None if operation.changes else trace.record())
+
+    def act(self, operation: Operation, request: Any, caller: Caller) -> None:
+        """Steps (3) to (7) for what the system does by itself; raises KMSError."""
+        call = Call(self._services, caller, self._clock.now(), recording.new_id())
+        trace = recording.Trace(call, JSON11.event_source, operation.name, None)
+        trace.request = request
+        self._perform(operation, call, request, trace, may_block=True)
+
+    def _perform(
+        self, operation: Operation, call: Call, request: Any, trace: "recording.Trace", may_block: bool
+    ) -> Any:
+        store = self._services.store
+        if not operation.changes:
+            return self._decide_and_run(operation, call, request, trace, CachedView(store, may_block=may_block))
+        # (6) one transaction, in which the decision is made on locked rows
+        with store.database.write() as call.txn:
+            response = self._decide_and_run(operation, call, request, trace, LockedView(store, call.txn))
+            # (7) a change commits together with its audit record
+            entry = self._journal.enter(call.txn, trace.event_id, trace.record())
+        self._journal.publish(entry)
+        return response
+
+    def _decide_and_run(
+        self, operation: Operation, call: Call, request: Any, trace: "recording.Trace", view: View
+    ) -> Any:
+        if getattr(request, "recipient", None) is not None:
+            raise ValidationException("Recipient is not supported: this server attests no enclaves.")
+        # (3) the keys that the operation is about, and the permission that it needs on each
+        uses = operation.keys(request)
+        # (4) they are loaded, and the decision is made
+        records = [resolve(view, call, operation.name, use) for use in uses]
+        trace.keys = [record.key for record in records]
+        keys: Keys = tuple(
+            authorize(call.caller, use.permission, record) for use, record in zip(uses, records, strict=True)
+        )
+        operation.check(request, keys)
+        # (5) usage, then state
+        for use, key in zip(uses, keys, strict=True):
+            if operation.usage is not None and key.key.usage != operation.usage:
+                raise InvalidKeyUsageException(
+                    f"{call.arn(key.key)} key usage is {key.key.usage} which is not valid for {operation.name}."
+                )
+            lifecycle.check(use.row or operation.name, key.key.state, call.arn(key.key))
+        # (6) the operation itself
+        response = operation.run(call, request, keys)
+        if getattr(request, "dry_run", None):
+            raise DryRunOperationException("The request would have succeeded, but the DryRun option is set.")
+        return response
+
+    def refuse(self, error: KMSError) -> Answer:
+        """An answer to what never became a request."""
+        return self._refused(JSON11, error, recording.new_id())
+
+    def write_records(self, records: list[bytes]) -> None:
+        """Step (7) for what changed nothing, many requests at a time; raises OSError: no record, no answer."""
+        self._journal.write(records)
+
+    def _refused(self, protocol: Protocol, error: KMSError, request_id: str, record: bytes | None = None) -> Answer:
+        if error.status >= 500:
+            _log.error("request %s: %s %s", request_id, error.code, error.detail)
+        status, body = protocol.encode_fault(error, request_id)
+        return Answer(status, protocol.content_type, body, request_id, record)
+
+
+def _lookup(protocol: Protocol, name: str) -> Operation:
+    if protocol is JSON11:
+        operation = registry.KMS.get(name)
+        if operation is None:
+            raise UnsupportedOperationException(f"{name} is not supported yet.")
+        return operation
+    operation = registry.STS.get(name)
+    if operation is None:
+        raise query.unknown_action(name, "2011-06-15")
+    return operation

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what a request calls a key to the key: ID, ARN, alias name or alias ARN. It decides nothing.
+
+What it tells is what AWS tells: a caller learns of the absence of its own account's keys, and of no other's.
+"""
+
+from keyquorum import api, arns
+from keyquorum.authz.authorize import absent_or_forbidden
+from keyquorum.errors import InvalidArnException, NotFoundException
+from keyquorum.model import KeyRecord
+from keyquorum.ops.operation import Call, KeyUse
+from keyquorum.store.store import View
+
+
+def resolve(view: View, call: Call, operation: str, use: KeyUse) -> KeyRecord:
+    """The key that ``use`` names. Raises NotFoundException, InvalidArnException or AccessDeniedException."""
+    caller = call.caller
+    if use.found_in == "ciphertext":
+        record = view.key(use.ref)
+        if record is None or record.key.account != caller.account or record.key.region != caller.region:
+            raise absent_or_forbidden(caller, use.permission, "the resource associated with this ciphertext")
+        return record
+
+    shape = api.OPERATIONS.get(operation)
+    ref = arns.parse(use.ref, declares_invalid_arn=shape is not None and "InvalidArnException" in shape.exceptions)
+    if ref.alias is not None and use.alias == "refused":
+        raise InvalidArnException("Key Aliases are not supported for this operation.")
+    if ref.region is not None and ref.region != caller.region:
+        raise NotFoundException(f"Invalid arn {ref.region}")
+    account = ref.account or caller.account
+    own = account == caller.account
+    key_id = ref.key_id
+    if ref.alias is not None:
+        alias = view.alias(account, caller.region, ref.alias)
+        if alias is None:
+            if not own:
+                raise absent_or_forbidden(caller, use.permission)
+            raise NotFoundException(
+                f"Alias {call.services.layout.alias(caller.region, account, ref.alias)} is not found."
+            )
+        key_id = alias.key_id
+    record = view.key(str(key_id))
+    if record is not None and record.key.account == account and record.key.region == caller.region:
+        return record
+    if not own:
+        raise absent_or_forbidden(caller, use.permission)
+    if not arns.is_key_id(str(key_id)):
+        raise NotFoundException(f"Invalid keyId {key_id}" if ref.account else f"Invalid keyId '{key_id}'")
+    raise NotFoundException(f"Key '{call.services.layout.key(caller.region, account, str(key_id))}' does not exist")

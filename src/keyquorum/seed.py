@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The seed file: fixed accounts, users and keys for tests, in TOML. Parsed here, applied by ``app``.
+
+Whatever is wrong with it is said with its line, or its table, number and field; nothing of a faulty file is applied.
+"""
+
+import re
+import tomllib
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+
+from keyquorum import arns, lifecycle
+from keyquorum.authz.policy import parse_identity_policy, parse_key_policy
+from keyquorum.errors import KMSError
+from keyquorum.specs import SPECS, SYMMETRIC_DEFAULT
+
+_ALIAS: Final = re.compile(r"alias/(?!aws(/|$))[a-zA-Z0-9/_-]{1,250}", re.ASCII)
+_ACCOUNT: Final = re.compile(r"[0-9]{12}", re.ASCII)
+_REGION: Final = re.compile(r"([a-z]+-){2,3}[0-9]+", re.ASCII)
+_PATH: Final = re.compile(r"\$\.(\w+)(?:\[(\d+)\])?(?:\.(.+))?")
+
+
+class SeedError(Exception):
+    """The seed file cannot be used; the text says where it is wrong."""
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class SeedAccount(_Table, frozen=True):
+    id: str
+
+
+class SeedUser(_Table, frozen=True):
+    name: str
+    access_key_id: str
+    secret_access_key: str
+    account: str | None = None
+    policy: str | None = None
+
+    def __repr__(self) -> str:
+        return f"SeedUser({self.name!r})"
+
+
+class SeedKey(_Table, frozen=True):
+    id: str
+    account: str | None = None
+    region: str | None = None
+    spec: str = SYMMETRIC_DEFAULT
+    usage: str | None = None
+    origin: Literal["AWS_KMS"] = "AWS_KMS"
+    material: str | None = None
+    state: str = lifecycle.ENABLED
+    deletion_date: datetime | None = None
+    aliases: tuple[str, ...] = ()
+    policy: str | None = None
+    tags: dict[str, str] = {}
+    description: str = ""
+
+    def __repr__(self) -> str:
+        return f"SeedKey({self.id!r})"
+
+
+class Seed(_Table, frozen=True):
+    account: tuple[SeedAccount, ...] = ()
+    user: tuple[SeedUser, ...] = ()
+    key: tuple[SeedKey, ...] = ()
+
+
+def read(path: Path) -> Seed:
+    """The seed in the file; raises SeedError."""
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SeedError(f"the seed file {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SeedError(f"the seed file {path} is not UTF-8") from error
+
+
+def parse(text: str) -> Seed:
+    """The seed in the text; raises SeedError."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SeedError(f"the seed file is not TOML: {error}") from error
+    try:
+        seed = msgspec.convert(document, Seed)
+    except msgspec.ValidationError as error:
+        raise SeedError(_located(str(error))) from error
+    for number, account in enumerate(seed.account, 1):
+        _check_account("account", number, "id", account.id)
+    for number, user in enumerate(seed.user, 1):
+        _check_user(number, user)
+    for number, key in enumerate(seed.key, 1):
+        _check_key(number, key)
+    return seed
+
+
+def _located(message: str) -> str:
+    """msgspec's message with its path in the words of TOML."""
+    text, _, path = message.rpartition(" - at `")
+    match = _PATH.match(path)
+    if not text or match is None:
+        return f"the seed file: {message}"
+    table, index, field = match.groups()
+    number = f" number {int(index) + 1}" if index is not None else ""
+    return f"the seed file, [[{table}]]{number}{f', {field}' if field else ''}: {text}".replace("`", "'")
+
+
+def _wrong(table: str, number: int, field: str, problem: str) -> SeedError:
+    return SeedError(f"the seed file, [[{table}]] number {number}, {field}: {problem}")
+
+
+def _check_account(table: str, number: int, field: str, account: str | None) -> None:
+    if account is not None and _ACCOUNT.fullmatch(account) is None:
+        raise _wrong(table, number, field, "an account is 12 digits")
+
+
+def _check_user(number: int, user: SeedUser) -> None:
+    _check_account("user", number, "account", user.account)
+    if re.fullmatch(r"[\w+=,.@-]{1,64}", user.name, re.ASCII) is None:
+        raise _wrong("user", number, "name", "a user name is 1 to 64 letters, digits and +=,.@_-")
+    if re.fullmatch(r"\w{4,128}", user.access_key_id, re.ASCII) is None:
+        raise _wrong("user", number, "access_key_id", "an access key ID is 4 to 128 letters, digits and _")
+    if not user.secret_access_key:
+        raise _wrong("user", number, "secret_access_key", "must not be empty")
+    if user.policy is not None:
+        try:
+            parse_identity_policy(user.policy)
+        except KMSError as error:
+            raise _wrong("user", number, "policy", str(error.message)) from error
+
+
+def _check_key(number: int, key: SeedKey) -> None:
+    problem = _problem_of(key)
+    if problem is not None:
+        raise _wrong("key", number, *problem)
+    if key.policy is not None:
+        try:
+            parse_key_policy(key.policy)
+        except KMSError as error:
+            raise _wrong("key", number, "policy", str(error.message)) from error
+
+
+def _problem_of(key: SeedKey) -> tuple[str, str] | None:
+    """The first field that is wrong, and what is wrong with it."""
+    spec = SPECS.get(key.spec)
+    checks: tuple[tuple[str, Any, str], ...] = (
+        ("id", arns.is_usable_key_id(key.id), "a key ID is 1 to 64 letters, digits and -"),
+        ("account", key.account is None or _ACCOUNT.fullmatch(key.account), "is 12 digits"),
+        ("region", key.region is None or _REGION.fullmatch(key.region), "must look like us-east-1"),
+        ("spec", spec, f"must be one of {', '.join(SPECS)}"),
+        ("usage", spec is None or key.usage in (None, *spec.usages), f"does not go with spec {key.spec}"),
+        ("material", _material_fits(key), "must be the key material in hexadecimal, of the spec's length"),
+        ("state", lifecycle.may_be_seeded(key.state), f"must be one of {', '.join(lifecycle.SEEDED)}"),
+        (
+            "deletion_date",
+            (key.deletion_date is not None) == lifecycle.shows_deletion_date(key.state),
+            f"goes with state {lifecycle.PENDING_DELETION}, and that with it",
+        ),
+        (
+            "deletion_date",
+            key.deletion_date is None or key.deletion_date.tzinfo is not None,
+            "must have a time and an offset, such as 2030-01-01T00:00:00Z",
+        ),
+        ("aliases", all(map(_ALIAS.fullmatch, key.aliases)), "an alias is alias/ and letters, digits, /, _ and -"),
+        ("tags", len(key.tags) <= 50, "at most 50"),
+        ("description", len(key.description) <= 8192, "at most 8192 characters"),
+    )
+    return next(((field, text) for field, right, text in checks if not right), None)
+
+
+def _material_fits(key: SeedKey) -> bool:
+    spec = SPECS.get(key.spec)
+    if key.material is None or spec is None:
+        return True
+    try:
+        return len(bytes.fromhex(key.material)) == spec.material_bytes
+    except ValueError:
+        return False

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Aliases: names of keys, unique within an account and a Region."""
+
+from typing import Final
+
+import msgspec
+import sqlalchemy as sa
+
+from keyquorum.model import Alias
+from keyquorum.store import schema
+from keyquorum.store.engine import Transaction
+from keyquorum.store.rowmac import RowMAC
+
+_ALIASES: Final = schema.aliases
+
+
+def cache_name(account: str, region: str, name: str) -> str:
+    """What an alias is cached and announced under; no key ID and no access key ID has colons."""
+    return f"{account}:{region}:{name}"
+
+
+class Aliases:
+    def __init__(self, mac: RowMAC) -> None:
+        self._mac = mac
+
+    def load(self, connection: sa.Connection, account: str, region: str, name: str) -> Alias | None:
+        row = connection.execute(sa.select(_ALIASES).where(self._is(account, region, name))).mappings().one_or_none()
+        return None if row is None else self._alias(row)
+
+    def page(
+        self, connection: sa.Connection, account: str, region: str, key_id: str | None, after: str, limit: int
+    ) -> list[Alias]:
+        """At most ``limit`` aliases after the name ``after``, in order; of one key only where ``key_id`` is given."""
+        query = sa.select(_ALIASES).where(
+            _ALIASES.c.account == account, _ALIASES.c.region == region, _ALIASES.c.name > after
+        )
+        if key_id is not None:
+            query = query.where(_ALIASES.c.key_id == key_id)
+        rows = connection.execute(query.order_by(_ALIASES.c.name).limit(limit)).mappings()
+        return [self._alias(row) for row in rows]
+
+    def count(self, connection: sa.Connection, key_id: str) -> int:
+        query = sa.select(sa.func.count()).select_from(_ALIASES).where(_ALIASES.c.key_id == key_id)
+        return int(connection.execute(query).scalar_one())
+
+    def insert(self, txn: Transaction, alias: Alias) -> None:
+        self._touch(txn, alias)
+        txn.connection.execute(sa.insert(_ALIASES).values(self._mac.seal(_ALIASES, msgspec.structs.asdict(alias))))
+
+    def point(self, txn: Transaction, alias: Alias, key_id: str, now: float) -> None:
+        """Make the alias name another key."""
+        moved = msgspec.structs.replace(alias, key_id=key_id, updated_at=now, version=alias.version + 1)
+        self._touch(txn, alias)
+        values = self._mac.seal(_ALIASES, msgspec.structs.asdict(moved))
+        txn.connection.execute(
+            sa.update(_ALIASES).where(self._is(alias.account, alias.region, alias.name)).values(values)
+        )
+
+    def delete(self, txn: Transaction, alias: Alias) -> None:
+        self._touch(txn, alias)
+        txn.connection.execute(sa.delete(_ALIASES).where(self._is(alias.account, alias.region, alias.name)))
+
+    def _touch(self, txn: Transaction, alias: Alias) -> None:
+        txn.touch(cache_name(alias.account, alias.region, alias.name))
+
+    def _alias(self, row: sa.RowMapping) -> Alias:
+        return Alias(**self._mac.check(_ALIASES, row))
+
+    @staticmethod
+    def _is(account: str, region: str, name: str) -> sa.ColumnElement[bool]:
+        return sa.and_(_ALIASES.c.account == account, _ALIASES.c.region == region, _ALIASES.c.name == name)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bounded cache of what was loaded and verified, each entry good as long as its slot's generation says so.
+
+It holds no negative answers: an attacker who asks for things that do not exist fills nothing.
+"""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from keyquorum.store.generations import Generations
+
+T = TypeVar("T")
+
+
+class Cache(Generic[T]):
+    """Safe to use from several threads: every step is one operation on a dict, atomic in CPython."""
+
+    def __init__(self, generations: Generations, bound: int) -> None:
+        self._generations = generations
+        self._bound = bound
+        self._entries: dict[str, tuple[int, int, T]] = {}
+
+    def get(self, name: str) -> T | None:
+        """The entry, if there is one and nothing in its slot has changed since it was loaded."""
+        entry = self._entries.get(name)
+        if entry is None or self._generations.at(entry[0]) > entry[1]:
+            return None
+        return entry[2]
+
+    def put(self, name: str, number: int, value: T) -> None:
+        """Keep ``value``, loaded in a snapshot in which the database's generation was ``number``."""
+        while len(self._entries) >= self._bound:
+            try:
+                del self._entries[next(iter(self._entries))]
+            except (KeyError, StopIteration, RuntimeError):
+                break  # another thread evicted at the same moment; being one over the bound does no harm
+        self._entries[name] = (Generations.slot(name), number, value)
+
+    def sweep(self, dropped: Callable[[str], None] | None = None) -> None:
+        """Forget every entry that may not be used any more, so that no process keeps a destroyed key's material."""
+        for name, (slot, number, _) in list(self._entries.items()):
+            if self._generations.at(slot) > number:
+                self._entries.pop(name, None)
+                if dropped is not None:
+                    dropped(name)
+
+    def clear(self) -> None:
+        self._entries.clear()

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Holds a request against the constraints of the AWS KMS service model, and words what fails as AWS does.
+
+It refuses what the model refuses: a missing required member, a length or value out of bounds, a string outside its
+pattern or enum. It knows no rule that spans members and none that needs a key: those are the operations'.
+
+A rule is written once, as a test with its wording. Requests that pass meet only the tests; words are put together
+after something failed.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from itertools import islice
+from typing import Any, NamedTuple
+
+from keyquorum import api
+from keyquorum.errors import ValidationException
+
+_MOST_WORDED = 100
+"""So that a body full of empty tags is not answered, and recorded, at fifteen times its size."""
+
+
+def check(request: api.Shape) -> None:
+    """Return if ``request`` satisfies its model, else raise ``ValidationException`` with every violation, up to 100,
+    in the model's order of members."""
+    if _holds(request):
+        return
+    found = list(islice(_violations(request, ""), _MOST_WORDED))
+    count = "1 validation error" if len(found) == 1 else f"{len(found)} validation errors"
+    raise ValidationException(f"{count} detected: {'; '.join(found)}")
+
+
+class _Rule(NamedTuple):
+    holds: Callable[[Any], bool]
+    words: str
+
+
+class _Member(NamedTuple):
+    attribute: str
+    name: str
+    required: bool
+    rules: tuple[_Rule, ...]
+    items: Callable[[Any], Iterable[tuple[str, api.Shape]]] | None
+    """The structures in a value, each with what its path adds to the member's; None where there can be none."""
+    echoed: bool
+
+
+@cache
+def _plan(structure: type[api.Shape]) -> tuple[_Member, ...]:
+    """The members of a structure that have anything to check, in the model's order."""
+    members = (
+        _Member(
+            member.attribute,
+            member.name,
+            member.required,
+            tuple(_rules(member.constraint)),
+            _items(member.constraint),
+            # AWS echoes no blob either, sensitive or not.
+            not (member.constraint.sensitive or member.constraint.kind == "blob"),
+        )
+        for member in api.CONSTRAINTS[structure]
+    )
+    return tuple(member for member in members if member.required or member.rules or member.items)
+
+
+def _rules(constraint: api.Constraint) -> Iterator[_Rule]:
+    measured = "value" if constraint.kind == "integer" else "length"
+    size = _SIZES.get(constraint.kind, len)
+    if (high := constraint.max) is not None:
+        yield _Rule(lambda value: size(value) <= high, f"Member must have {measured} less than or equal to {high}")
+    if (low := constraint.min) is not None:
+        yield _Rule(lambda value: size(value) >= low, f"Member must have {measured} greater than or equal to {low}")
+    if constraint.enum:
+        words = f"Member must satisfy enum value set: [{', '.join(constraint.enum)}]"
+        yield _Rule(frozenset(constraint.enum).__contains__, words)
+    if constraint.pattern is not None:
+        # As Java's matches(): the whole value, and \w, \d and \s mean ASCII.
+        matches = re.compile(constraint.pattern, re.ASCII).fullmatch
+        words = f"Member must satisfy regular expression pattern: {constraint.pattern}"
+        yield _Rule(lambda value: matches(value) is not None, words)
+    if constraint.element:
+        yield from _each(constraint.element, iter, "Member must satisfy constraint")
+    if constraint.key:
+        yield from _each(constraint.key, dict.keys, "Map keys must satisfy constraint")
+    if constraint.value:
+        yield from _each(constraint.value, dict.values, "Map value must satisfy constraint")
+
+
+def _each(constraint: api.Constraint, parts: Callable[[Any], Iterable[Any]], words: str) -> Iterator[_Rule]:
+    """The rule that all parts of a list or map satisfy theirs. AWS names all of those, not only the one that failed."""
+    rules = tuple(_rules(constraint))
+    if rules:
+        yield _Rule(
+            lambda value: all(rule.holds(part) for part in parts(value) for rule in rules),
+            f"{words}: [{', '.join(rule.words for rule in rules)}]",
+        )
+
+
+def _items(constraint: api.Constraint) -> Callable[[Any], Iterable[tuple[str, api.Shape]]] | None:
+    if constraint.kind == "structure":
+        return lambda value: (("", value),)
+    if constraint.element and constraint.element.kind == "structure":
+        return lambda values: ((f".{place}.member", value) for place, value in enumerate(values, 1))
+    return None
+
+
+def _holds(structure: api.Shape) -> bool:
+    for attribute, _, required, rules, items, _ in _plan(type(structure)):
+        value = getattr(structure, attribute)
+        if value is None:
+            if required:
+                return False
+            continue
+        for holds, _ in rules:
+            if not holds(value):
+                return False
+        if items and not all(_holds(item) for _, item in items(value)):
+            return False
+    return True
+
+
+def _violations(structure: api.Shape, prefix: str) -> Iterator[str]:
+    for member in _plan(type(structure)):
+        value, path = getattr(structure, member.attribute), prefix + member.name
+        if value is None:
+            if member.required:
+                yield f"Value null at '{path}' failed to satisfy constraint: Member must not be null"
+            continue
+        subject = f"Value '{_echo(value)}'" if member.echoed else "Value"
+        for rule in member.rules:
+            if not rule.holds(value):
+                yield f"{subject} at '{path}' failed to satisfy constraint: {rule.words}"
+        for step, item in member.items(value) if member.items else ():
+            yield from _violations(item, f"{path}{step}.")
+
+
+def _echo(value: object) -> str:
+    """As Java's toString() shows it."""
+    match value:
+        case list():
+            return f"[{', '.join(map(_echo, value))}]"
+        case dict():
+            return f"{{{', '.join(f'{_echo(key)}={_echo(part)}' for key, part in value.items())}}}"
+        case _:
+            return str(value)
+
+
+def _utf16_length(text: str) -> int:
+    """Java's String.length(): characters beyond the Basic Multilingual Plane count twice."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+_SIZES: dict[str, Callable[[Any], int]] = {"integer": int, "string": _utf16_length}

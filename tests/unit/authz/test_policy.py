@@ -1,0 +1,558 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a policy document may say, what it says once parsed, and how a bad one is refused."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyquorum.authz.policy import (
+    DUPLICATE_SID,
+    INVALID_PRINCIPALS,
+    INVALID_SERVICES,
+    MAX_BYTES,
+    NO_PRINCIPAL,
+    SYNTAX,
+    VERSION,
+    Condition,
+    Policy,
+    Principals,
+    Statement,
+    allows_put_key_policy,
+    default_key_policy,
+    parse_identity_policy,
+    parse_key_policy,
+)
+from keyquorum.errors import KMSError, LimitExceededException, MalformedPolicyDocumentException
+
+ACCOUNT = "111122223333"
+ROOT = f"arn:aws:iam::{ACCOUNT}:root"
+ALICE = f"arn:aws:iam::{ACCOUNT}:user/team/alice"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/service/admin"
+SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/admin/laptop"
+KEY_ARN = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+ABSENT = object()
+KEY_STATEMENT: dict[str, Any] = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "kms:*", "Resource": "*"}
+IDENTITY_STATEMENT: dict[str, Any] = {"Effect": "Allow", "Action": "kms:Encrypt", "Resource": KEY_ARN}
+
+
+def but(statement: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {name: value for name, value in {**statement, **changes}.items() if value is not ABSENT}
+
+
+def document(*statements: Any, **top: Any) -> str:
+    return json.dumps({"Version": "2012-10-17", **top, "Statement": list(statements)})
+
+
+def key(**changes: Any) -> Statement:
+    return parse_key_policy(document(but(KEY_STATEMENT, **changes))).statements[0]
+
+
+def identity(**changes: Any) -> Statement:
+    return parse_identity_policy(document(but(IDENTITY_STATEMENT, **changes))).statements[0]
+
+
+def condition(operator: str, value: Any) -> tuple[Condition, ...]:
+    return key(Condition={operator: {"kms:ViaService": value}}).conditions
+
+
+# -- what a valid document becomes
+
+
+def test_the_default_key_policy_is_the_document_aws_attaches() -> None:
+    text = default_key_policy(ACCOUNT)
+    assert text.startswith(
+        '{\n  "Version" : "2012-10-17",\n  "Id" : "key-default-1",\n  "Statement" : [ {\n    "Sid" : '
+    )
+    assert text.endswith('    "Action" : "kms:*",\n    "Resource" : "*"\n  } ]\n}')
+    assert parse_key_policy(text) == Policy(
+        (
+            Statement(
+                effect="Allow",
+                sid="Enable IAM User Permissions",
+                principals=Principals(accounts=frozenset({ACCOUNT})),
+                actions=("kms:*",),
+                resources=("*",),
+            ),
+        ),
+        "2012-10-17",
+        "key-default-1",
+    )
+
+
+def test_the_default_key_policy_of_another_partition() -> None:
+    text = default_key_policy(ACCOUNT, "aws-us-gov")
+    assert f"arn:aws-us-gov:iam::{ACCOUNT}:root" in text
+    assert parse_key_policy(text).statements[0].principals == Principals(accounts=frozenset({ACCOUNT}))
+
+
+def test_without_a_version_a_policy_is_of_the_older_one() -> None:
+    assert parse_key_policy(json.dumps({"Statement": KEY_STATEMENT})).version == "2008-10-17"
+
+
+def test_statements_keep_their_order_and_empty_sids_may_repeat() -> None:
+    policy = parse_key_policy(document(*[but(KEY_STATEMENT, Sid=sid) for sid in ("b", "a", "", "")]))
+    assert [s.sid for s in policy.statements] == ["b", "a", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("principal", "parsed"),
+    [
+        ("*", Principals(anyone=True)),
+        ({"AWS": "*"}, Principals(anyone=True)),
+        ({"AWS": ACCOUNT}, Principals(accounts=frozenset({ACCOUNT}))),
+        ({"AWS": [ACCOUNT, ROOT]}, Principals(accounts=frozenset({ACCOUNT}))),
+        ({"AWS": [ALICE, ROLE]}, Principals(arns=frozenset({ALICE, ROLE}))),
+        ({"AWS": SESSION}, Principals(arns=frozenset({SESSION}))),
+        (
+            {"AWS": f"arn:aws-cn:sts::{ACCOUNT}:federated-user/bob"},
+            Principals(arns=frozenset({f"arn:aws-cn:sts::{ACCOUNT}:federated-user/bob"})),
+        ),
+        (
+            {"AWS": [], "Service": ["events.amazonaws.com", "logs.eu-west-1.amazonaws.com"]},
+            Principals(services=frozenset({"events.amazonaws.com", "logs.eu-west-1.amazonaws.com"})),
+        ),
+        (
+            {"Federated": ["accounts.google.com", f"arn:aws:iam::{ACCOUNT}:saml-provider/corp"]},
+            Principals(federated=frozenset({"accounts.google.com", f"arn:aws:iam::{ACCOUNT}:saml-provider/corp"})),
+        ),
+    ],
+)
+def test_principals_are_sorted_by_kind(principal: Any, parsed: Principals) -> None:
+    assert key(Principal=principal).principals == parsed
+    inverted = key(Principal=ABSENT, NotPrincipal=principal, Effect="Deny")
+    assert (inverted.principals, inverted.not_principals) == (None, parsed)
+
+
+@pytest.mark.parametrize(
+    ("action", "parsed"),
+    [
+        ("*", ("*",)),
+        ("KMS:Put*", ("kms:put*",)),
+        (
+            ["kms:Encrypt", "kms:?ecrypt", "s3:GetObject", "*:Get*"],
+            ("kms:encrypt", "kms:?ecrypt", "s3:getobject", "*:get*"),
+        ),
+    ],
+)
+def test_actions_compare_in_lower_case(action: Any, parsed: tuple[str, ...]) -> None:
+    assert (key(Action=action).actions, key(Action=action).not_actions) == (parsed, None)
+    inverted = identity(Action=ABSENT, NotAction=action)
+    assert (inverted.actions, inverted.not_actions) == (None, parsed)
+
+
+@pytest.mark.parametrize(
+    "resource", ["*", KEY_ARN, f"arn:aws:kms:*:{ACCOUNT}:key/*", f"arn:aws:verenc:{ACCOUNT}:key/x"]
+)
+def test_an_identity_policy_names_resources(resource: str) -> None:
+    assert identity(Resource=[resource]).resources == (resource,)
+    inverted = identity(Resource=ABSENT, NotResource=resource)
+    assert (inverted.resources, inverted.not_resources) == (None, (resource,))
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "values"),
+    [
+        ("StringEquals", "s3.eu-west-1.amazonaws.com", ("s3.eu-west-1.amazonaws.com",)),
+        ("StringEqualsIgnoreCase", ["a", "B"], ("a", "B")),
+        ("StringLike", "${aws:username", ("${aws:username",)),
+        ("StringNotLike", "\u65e5\u672c", ("\u65e5\u672c",)),
+        ("StringEquals", 1.50, ("1.5",)),
+        ("NumericLessThanEquals", [3600, "-1.5e3"], ("3600", "-1.5e3")),
+        ("DateGreaterThan", "2026-01-31T23:59:59Z", ("2026-01-31T23:59:59Z",)),
+        (
+            "DateLessThan",
+            ["2026", "2026-02", "2026-02-28", 1700000000],
+            ("2026", "2026-02", "2026-02-28", "1700000000"),
+        ),
+        ("DateEquals", "2026-01-31T10:00:00.123+02:00", ("2026-01-31T10:00:00.123+02:00",)),
+        ("Bool", True, ("true",)),
+        ("Bool", "False", ("False",)),
+        ("Null", False, ("false",)),
+        ("BinaryEquals", "QmluYXJ5", ("QmluYXJ5",)),
+        ("IpAddress", ["10.0.0.0/8", "2001:db8::/32", "192.0.2.7"], ("10.0.0.0/8", "2001:db8::/32", "192.0.2.7")),
+        ("NotIpAddress", "192.0.2.7/24", ("192.0.2.7/24",)),
+        ("ArnLike", ["*", "arn:aws:iam::*:role/*", KEY_ARN], ("*", "arn:aws:iam::*:role/*", KEY_ARN)),
+    ],
+)
+def test_condition_values_are_text(operator: str, value: Any, values: tuple[str, ...]) -> None:
+    assert condition(operator, value) == (Condition(operator, "kms:ViaService", values),)
+
+
+@pytest.mark.parametrize(
+    ("written", "parsed"),
+    [
+        ("StringEqualsIfExists", Condition("StringEquals", "kms:ViaService", ("x",), if_exists=True)),
+        ("ForAnyValue:StringLike", Condition("StringLike", "kms:ViaService", ("x",), "ForAnyValue")),
+        (
+            "ForAllValues:StringNotEqualsIfExists",
+            Condition("StringNotEquals", "kms:ViaService", ("x",), "ForAllValues", if_exists=True),
+        ),
+    ],
+)
+def test_an_operator_is_taken_apart(written: str, parsed: Condition) -> None:
+    assert condition(written, "x") == (parsed,)
+
+
+def test_every_key_of_every_operator_is_one_condition() -> None:
+    block = {"StringEquals": {"kms:ViaService": "a", "kms:EncryptionContext:App id": ["b"]}, "Null": {"aws:a": "true"}}
+    assert [(c.operator, c.key) for c in key(Condition=block).conditions] == [
+        ("StringEquals", "kms:ViaService"),
+        ("StringEquals", "kms:EncryptionContext:App id"),
+        ("Null", "aws:a"),
+    ]
+    assert key(Condition={}).conditions == ()
+
+
+# -- what is refused
+
+
+def refusal(parse: Any, text: str) -> str | None:
+    with pytest.raises(MalformedPolicyDocumentException) as caught:
+        parse(text)
+    assert type(caught.value) is MalformedPolicyDocumentException
+    return caught.value.message
+
+
+@pytest.mark.parametrize("parse", [parse_key_policy, parse_identity_policy])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "{",
+        "[]",
+        "null",
+        '"*"',
+        "{}",
+        '{"Statement": []}',
+        '{"Statement": null}',
+        '{"Statement": ["*"]}',
+        '{"Statement": 1}',
+        "[" * MAX_BYTES,
+        '{"a":' * 6_000,
+        '{"Statement": ' + "9" * 30_000 + "}",
+        '{"Statement": 1e999999999}',
+        '{"Statement": NaN}',
+        '{"Statement": -Infinity}',
+        "\ufeff{}",
+        '{"Id": "\u65e5"}',
+        '{"Id": "\x00"}',
+        '{"Id": "\ud800"}',
+    ],
+    ids=range(21),
+)
+def test_text_that_is_no_policy(parse: Any, text: str) -> None:
+    assert refusal(parse, text) == SYNTAX
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (document(KEY_STATEMENT, Version="2012-10-18"), VERSION),
+        (document(KEY_STATEMENT, Version=20121017), SYNTAX),
+        (document(KEY_STATEMENT, Id=7), SYNTAX),
+        (document(KEY_STATEMENT, Comment="x"), SYNTAX),
+        (document(KEY_STATEMENT, version="2012-10-17"), SYNTAX),
+        (document(but(KEY_STATEMENT, Sid="a"), but(KEY_STATEMENT, Sid="a")), DUPLICATE_SID),
+        (document(KEY_STATEMENT)[:-1] + ', "Statement": []}', SYNTAX),
+        (document(KEY_STATEMENT).replace('"Effect": "Allow"', '"Effect": "Deny", "Effect": "Allow"'), SYNTAX),
+        (document(but(KEY_STATEMENT, Sid="@")).replace("@", "\\ud800"), SYNTAX),
+    ],
+)
+def test_a_document_is_refused(text: str, message: str) -> None:
+    assert refusal(parse_key_policy, text) == message
+
+
+def test_a_100_000_deep_document_is_too_long_before_it_is_too_deep() -> None:
+    with pytest.raises(LimitExceededException):
+        parse_key_policy("[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"Effect": ABSENT}, SYNTAX),
+        ({"Effect": "allow"}, SYNTAX),
+        ({"Effect": ["Allow"]}, SYNTAX),
+        ({"Sid": 1}, SYNTAX),
+        ({"Sid": None}, SYNTAX),
+        ({"Extra": 1}, SYNTAX),
+        ({"Principal": ABSENT}, NO_PRINCIPAL),
+        ({"Principal": {}}, NO_PRINCIPAL),
+        ({"Principal": []}, NO_PRINCIPAL),
+        ({"Principal": {"AWS": []}}, NO_PRINCIPAL),
+        ({"NotPrincipal": "*"}, SYNTAX),
+        ({"Principal": ROOT}, INVALID_PRINCIPALS),
+        ({"Principal": ["*"]}, INVALID_PRINCIPALS),
+        ({"Principal": None}, INVALID_PRINCIPALS),
+        (
+            {"Principal": {"CanonicalUser": "79a59df900b949e55d96a1e698fbacedfd6e09d98eacf8f8d5218e7cd47ef2be"}},
+            INVALID_PRINCIPALS,
+        ),
+        ({"Principal": {"aws": ROOT}}, INVALID_PRINCIPALS),
+        ({"Principal": {"AWS": 111122223333}}, SYNTAX),
+        ({"Principal": {"AWS": "11112222333"}}, INVALID_PRINCIPALS),
+        ({"Principal": {"AWS": "\u0661" * 12}}, INVALID_PRINCIPALS),
+        ({"Principal": {"AWS": ROOT + "\n"}}, INVALID_PRINCIPALS),
+        ({"Principal": {"AWS": "AIDACKCEVSQ6C2EXAMPLE"}}, INVALID_PRINCIPALS),
+        ({"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:*"}}, INVALID_PRINCIPALS),
+        ({"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/*"}}, INVALID_PRINCIPALS),
+        ({"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/te*m/alice"}}, INVALID_PRINCIPALS),
+        ({"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:role/"}}, INVALID_PRINCIPALS),
+        ({"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:group/admins"}}, INVALID_PRINCIPALS),
+        ({"Principal": {"AWS": "arn:aws:iam::*:root"}}, INVALID_PRINCIPALS),
+        ({"Principal": {"AWS": f"arn:aws:sts::{ACCOUNT}:assumed-role/admin"}}, INVALID_PRINCIPALS),
+        ({"Principal": {"AWS": f"arn:aws:sts::{ACCOUNT}:assumed-role/admin/*"}}, INVALID_PRINCIPALS),
+        ({"Principal": {"AWS": [ROOT, ""]}}, INVALID_PRINCIPALS),
+        ({"Principal": {"Service": "s3"}}, INVALID_SERVICES),
+        ({"Principal": {"Service": "*"}}, INVALID_SERVICES),
+        ({"Principal": {"Federated": "*"}}, INVALID_PRINCIPALS),
+        ({"Action": ABSENT}, "Missing required field Action"),
+        ({"Action": []}, "Missing required field Action"),
+        ({"NotAction": "kms:Decrypt"}, SYNTAX),
+        ({"Action": 1}, SYNTAX),
+        ({"Action": ["kms:*", None]}, SYNTAX),
+        ({"Action": "Encrypt"}, "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."),
+        ({"Action": "kms:a:b"}, "Actions/Condition can contain only one colon."),
+        ({"Action": "kms:"}, SYNTAX),
+        ({"Action": "kms:[a]"}, SYNTAX),
+        ({"Resource": ABSENT}, "Missing required field Resource"),
+        ({"Resource": []}, "Missing required field Resource"),
+        ({"Resource": {}}, SYNTAX),
+        ({"Resource": KEY_ARN}, 'The Resource of a key policy statement must be "*".'),
+        ({"Resource": ["*", KEY_ARN]}, 'The Resource of a key policy statement must be "*".'),
+        ({"Resource": ""}, 'The Resource of a key policy statement must be "*".'),
+        ({"Resource": ABSENT, "NotResource": "*"}, SYNTAX),
+        ({"Condition": []}, SYNTAX),
+        ({"Condition": None}, SYNTAX),
+        ({"Condition": {"StringEquals": "x"}}, SYNTAX),
+        ({"Condition": {"StringEquals": {"ViaService": "x"}}}, SYNTAX),
+        ({"Condition": {"StringEquals": {"": "x"}}}, SYNTAX),
+    ],
+)
+def test_a_key_policy_statement_is_refused(changes: dict[str, Any], message: str) -> None:
+    assert refusal(parse_key_policy, document(but(KEY_STATEMENT, **changes))) == message
+
+
+@pytest.mark.parametrize(
+    ("operator", "value"),
+    [
+        ("StringMatches", "x"),
+        ("stringequals", "x"),
+        ("StringEqualsIfExistsIfExists", "x"),
+        ("ForSomeValues:StringEquals", "x"),
+        ("ForAnyValue:ForAllValues:StringEquals", "x"),
+        ("IfExists", "x"),
+        ("", "x"),
+        ("NullIfExists", "true"),
+        ("ForAnyValue:Null", "true"),
+        ("StringEquals", None),
+        ("StringEquals", {}),
+        ("StringEquals", []),
+        ("StringEquals", [["x"]]),
+        ("NumericEquals", "ten"),
+        ("NumericEquals", True),
+        ("NumericEquals", "1e999"),
+        ("NumericEquals", "0x10"),
+        ("DateEquals", "yesterday"),
+        ("DateEquals", "2026-02-30"),
+        ("DateEquals", "2026-13"),
+        ("DateEquals", "2026-01-01T25:00:00Z"),
+        ("Bool", "yes"),
+        ("Bool", 1),
+        ("Null", "null"),
+        ("BinaryEquals", "*"),
+        ("BinaryEquals", "\u00ff"),
+        ("IpAddress", "10.0.0.0/33"),
+        ("IpAddress", "10.0.0.0/255.0.0.0"),
+        ("IpAddress", "10.0.0"),
+        ("IpAddress", "fe80::1%eth0"),
+        ("ArnEquals", "admin"),
+    ],
+)
+def test_a_condition_is_refused(operator: str, value: Any) -> None:
+    text = document(but(KEY_STATEMENT, Condition={operator: {"kms:ViaService": value}}))
+    assert refusal(parse_key_policy, text) == SYNTAX
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"Principal": "*"}, "Policy document should not specify a principal."),
+        ({"NotPrincipal": "*"}, "Policy document should not specify a principal."),
+        ({"Sid": "with space"}, None),
+        ({"Action": ABSENT}, "Policy statement must contain actions."),
+        ({"Resource": ABSENT}, "Policy statement must contain resources."),
+        ({"Resource": []}, "Policy statement must contain resources."),
+        ({"NotResource": "*"}, SYNTAX),
+        ({"Resource": "key/*"}, 'Resource key/* must be in ARN format or "*".'),
+        ({"Resource": "arn:aws:kms"}, 'Resource arn:aws:kms must be in ARN format or "*".'),
+        ({"Resource": ""}, 'Resource  must be in ARN format or "*".'),
+        ({"Resource": 5}, SYNTAX),
+    ],
+)
+def test_an_identity_policy_statement_is_refused(changes: dict[str, Any], message: str | None) -> None:
+    said = refusal(parse_identity_policy, document(but(IDENTITY_STATEMENT, **changes)))
+    assert message is None or said == message
+
+
+def test_the_size_limit_is_in_bytes() -> None:
+    text = document(but(KEY_STATEMENT, Sid="@"))
+    assert parse_key_policy(text + " " * (MAX_BYTES - len(text)))
+    with pytest.raises(LimitExceededException):
+        parse_key_policy(text + " " * (MAX_BYTES - len(text) + 1))
+    with pytest.raises(LimitExceededException):
+        parse_key_policy(text.replace("@", "\u00e9" * (MAX_BYTES // 2)))
+
+
+# -- the lock-out safety check
+
+
+def allow(principal: Any, action: Any = "kms:*", **changes: Any) -> dict[str, Any]:
+    return but(KEY_STATEMENT, Principal=principal, Action=action, **changes)
+
+
+def deny(principal: Any, action: Any = "kms:*", **changes: Any) -> dict[str, Any]:
+    return allow(principal, action, Effect="Deny", **changes)
+
+
+MFA = {"Bool": {"aws:MultiFactorAuthPresent": "false"}}
+OTHER = "444455556666"
+
+
+@pytest.mark.parametrize(
+    ("statements", "caller", "allowed"),
+    [
+        ([allow({"AWS": ROOT})], ALICE, True),
+        ([allow({"AWS": ACCOUNT}, "kms:Put*")], SESSION, True),
+        ([allow({"AWS": ROOT}, "KMS:putkeypolicy")], ROOT, True),
+        ([allow("*", "*")], ALICE, True),
+        ([allow({"AWS": ROOT}, ["kms:Get*", "kms:P?tKeyPolicy"])], ALICE, True),
+        ([allow({"AWS": ROOT}, ABSENT, NotAction="kms:Decrypt")], ALICE, True),
+        ([allow({"AWS": ROOT}, ABSENT, NotAction="kms:Put*")], ALICE, False),
+        ([allow({"AWS": ROOT}, "kms:Encrypt")], ALICE, False),
+        ([allow({"AWS": ROOT}, "s3:*")], ALICE, False),
+        ([allow({"AWS": ROOT}, ["kms:PutKeyPolic", "kms:PutKeyPolicy?", "kms:*KeyPolicyX"])], ALICE, False),
+        ([allow({"AWS": ROOT}, "kms:**Key*y")], ALICE, True),
+        ([allow({"AWS": ROOT}, "kms:" + "*?" * 15_000)], ALICE, False),
+        ([allow({"AWS": ALICE})], ALICE, True),
+        ([allow({"AWS": ALICE})], SESSION, False),
+        ([allow({"AWS": ROLE})], SESSION, True),
+        ([allow({"AWS": SESSION})], SESSION, True),
+        ([allow({"AWS": SESSION + "2"})], SESSION, False),
+        ([allow({"AWS": f"arn:aws:iam::{OTHER}:role/admin"})], SESSION, False),
+        ([allow({"AWS": OTHER})], ALICE, False),
+        ([allow({"AWS": ROOT})], f"arn:aws:iam::{OTHER}:user/eve", False),
+        ([allow({"AWS": ROOT})], "alice", False),
+        ([allow({"Service": "s3.amazonaws.com"})], ALICE, False),
+        ([allow({"AWS": ROOT}, Condition=MFA)], ALICE, False),
+        ([allow(ABSENT, NotPrincipal={"AWS": ALICE})], SESSION, True),
+        ([allow(ABSENT, NotPrincipal={"AWS": ALICE})], ALICE, False),
+        ([allow({"AWS": ROOT}), deny({"AWS": ALICE})], ALICE, False),
+        ([allow({"AWS": ROOT}), deny({"AWS": ALICE})], SESSION, True),
+        ([allow({"AWS": ROOT}), deny({"AWS": ROLE}, "kms:Put*")], SESSION, False),
+        ([allow({"AWS": ROOT}), deny("*", "kms:Decrypt")], ALICE, True),
+        ([allow({"AWS": ROOT}), deny("*", ABSENT, NotAction="kms:Decrypt")], ALICE, False),
+        ([allow({"AWS": ROOT}), deny("*", Condition=MFA)], ALICE, True),
+        ([allow({"AWS": ROOT}), deny(ABSENT, NotPrincipal={"AWS": [ROOT, ALICE]})], ALICE, True),
+        ([allow({"AWS": ROOT}), deny(ABSENT, NotPrincipal={"AWS": [ROOT, ROLE]})], ALICE, False),
+        ([allow({"AWS": ROOT}), deny(ABSENT, NotPrincipal={"AWS": ALICE})], ALICE, False),
+        ([deny({"AWS": OTHER})], ALICE, False),
+    ],
+)
+def test_who_could_change_the_key_policy_again(statements: list[Any], caller: str, allowed: bool) -> None:
+    assert allows_put_key_policy(parse_key_policy(document(*statements)), caller, ACCOUNT) is allowed
+
+
+# -- whatever comes, only the two faults leave
+
+VALID = [
+    default_key_policy(ACCOUNT),
+    document(
+        allow(
+            {"AWS": [ROLE, SESSION], "Service": "s3.amazonaws.com"},
+            Sid="a",
+            Condition={**MFA, "IpAddress": {"aws:SourceIp": "10.0.0.0/8"}},
+        ),
+        deny(
+            ABSENT,
+            ABSENT,
+            NotPrincipal="*",
+            NotAction=["kms:D*"],
+            Condition={"DateLessThan": {"aws:CurrentTime": "2026"}},
+        ),
+    ),
+    document(but(IDENTITY_STATEMENT, Condition={"NumericLessThan": {"kms:x": 1}, "ArnLike": {"aws:SourceArn": "*"}})),
+]
+FRAGMENT = st.sampled_from(
+    [
+        "{",
+        "}",
+        "[",
+        "]",
+        '"',
+        ":",
+        ",",
+        "*",
+        "\\ud800",
+        "\\u0000",
+        "null",
+        "1e400",
+        "-",
+        "Allow",
+        "Not",
+        "IfExists",
+        "arn:",
+        "/",
+    ]
+)
+
+
+def survives(text: str) -> None:
+    for parse in (parse_key_policy, parse_identity_policy):
+        try:
+            policy = parse(text)
+        except KMSError as fault:
+            assert type(fault) in (MalformedPolicyDocumentException, LimitExceededException)  # noqa: PT017 - parsing may succeed
+            (fault.message or "").encode()
+        else:
+            assert hash(policy) == hash(parse(text))
+            if parse is parse_key_policy:
+                allows_put_key_policy(policy, SESSION, ACCOUNT)
+
+
+@given(st.text() | st.text('{}[]",:*aA\\u0d8 \n'))
+def test_any_text(text: str) -> None:
+    survives(text)
+
+
+@given(st.sampled_from(VALID), st.integers(0, 700), st.integers(0, 40), FRAGMENT | st.text(max_size=4))
+def test_a_mutated_policy(text: str, start: int, length: int, replacement: str) -> None:
+    survives(text[:start] + replacement + text[start + length :])
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["*", ROOT, "kms:*", "Allow", "true"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["AWS", "Service", "StringEquals", "Bool", "DateEquals", "aws:x", ""]), inner, max_size=3
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from([*KEY_STATEMENT, "NotPrincipal", "NotAction", "NotResource", "Condition", "Sid"]), JSON)
+def test_an_element_of_any_shape(element: str, value: Any) -> None:
+    survives(document(but(KEY_STATEMENT, **{element: value})))
+    survives(document(but(IDENTITY_STATEMENT, **{element: value})))
