@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from keyquorum.errors import InvalidArnException, NotFoundException
+from keyquorum.errors import InvalidArnException, NotFoundException, ValidationException
 
 AWS: Final = "aws"
 VERENC: Final = "verenc"
@@ -20,7 +20,7 @@ _ARN: Final = re.compile(
     re.ASCII,
 )
 _ANY_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
-_AWS_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|mrk-[0-9a-f]{32}", re.ASCII)
+_AWS_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32}", re.IGNORECASE | re.ASCII)
 
 
 class KeyRef(msgspec.Struct, frozen=True, gc=False):
@@ -36,8 +36,14 @@ class KeyRef(msgspec.Struct, frozen=True, gc=False):
 def parse(text: str, *, declares_invalid_arn: bool) -> KeyRef:
     """Parse a key ID, key ARN, alias name or alias ARN.
 
-    Raises NotFoundException, or InvalidArnException for an ARN where the operation declares that error.
+    Raises ValidationException for what is not ASCII, NotFoundException, or InvalidArnException for an ARN where the operation declares that error.
     """
+    if not text.isascii():
+        # A rule of the service that its model does not tell.
+        raise ValidationException(
+            f"1 validation error detected: Value '{text}' at 'keyId' failed to satisfy constraint: "
+            "Member must satisfy regular expression pattern: ^\\p{ASCII}+$"
+        )
     if text.startswith("arn:"):
         match = _ARN.fullmatch(text)
         if match is None:
