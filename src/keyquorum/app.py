@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one place where things are built: settings -> database, store, keyring, request path, jobs."""
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ from keyquorum.store.rowmac import RowMAC
 from keyquorum.store.store import Store
 from keyquorum.wire.paging import Marker
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -52,7 +55,6 @@ def open_data(data: Path | None, lock_timeout: float, *, create: bool) -> Opened
         database = Database(directory.database, Generations(directory.generations), lock_timeout)
     if create:
         migrate.upgrade(database)
-        database.meet_generations()
     if data is not None:
         if create and not bootstrap.has_root(database):
             create_key_file(directory.seal_key)
@@ -95,7 +97,8 @@ class Service:
     def run_jobs(self) -> None:
         """Everything that is due, and the caches rid of what is stale."""
         deletion.run(self.store, self.pipeline, self.clock)
-        self.store.sweep(self.keyring.forget)
+        self.store.sweep()
+        self.keyring.keep_only(self.store.key_cache)
         self.authenticator.sweep()
 
     def start(self) -> None:
@@ -113,13 +116,17 @@ class Service:
         """Empty the server and load the seed again; for development only."""
         bootstrap.empty(self.store)
         self.clock.offset = 0.0
+        self._clear_caches()
+        self._populate()
+
+    def _clear_caches(self) -> None:
         self.store.clear()
         self.authenticator.clear()
-        self._populate()
 
     def _populate(self) -> AccessKey | None:
         settings, now = self.settings, self.clock.now()
-        made = bootstrap.ensure_root_access_key(self.store, self.keyring, settings.account, now)
+        with self.database.write() as txn:
+            made = bootstrap.ensure_account(txn, self.store, self.keyring, settings.account, now)
         if self._seed is not None:
             bootstrap.apply_seed(self.store, self.keyring, self._seed, settings.account, settings.region, now)
         return made

@@ -20,6 +20,10 @@ import msgspec
 
 _log = logging.getLogger(__name__)
 
+#: How many processes can write to one data directory at once.
+WRITERS: Final = 1024
+
+_CLOSED: Final = -1
 _MAX_TEXT: Final = 1024
 _MAX_CONTEXT_PAIRS: Final = 64
 _encoder = msgspec.json.Encoder()
@@ -102,7 +106,7 @@ class AuditLog:
     @classmethod
     def open(cls, directory: Path, *, sync: bool) -> "AuditLog":
         directory.mkdir(mode=0o700, exist_ok=True)
-        for writer in range(1024):
+        for writer in range(WRITERS):
             log = cls.own(directory, writer, sync=sync)
             if log is not None:
                 return log
@@ -129,6 +133,8 @@ class AuditLog:
         """Append the records in one write. Raises OSError, and leaves the file as it was, if that does not succeed."""
         data = b"\n".join(records) + b"\n"
         with self._lock:
+            if self._fd == _CLOSED:
+                raise OSError("the audit log is closed")
             try:
                 written = os.write(self._fd, data)
                 if written != len(data):
@@ -136,7 +142,7 @@ class AuditLog:
                 if self._sync:
                     os.fdatasync(self._fd)
             except OSError:
-                if self._sized:
+                if self._sized and os.fstat(self._fd).st_size > self.position:
                     os.ftruncate(self._fd, self.position)
                 raise
             if self._sized:
@@ -146,13 +152,17 @@ class AuditLog:
         """Those of the event IDs that stand in a record after ``position``."""
         found: set[str] = set()
         with self._lock, os.fdopen(os.dup(self._fd), "rb") as file:
-            file.seek(position)
+            # A file that is shorter was cut since; then nothing is known of where a record can stand.
+            file.seek(position if position <= self.position else 0)
             for line in file:
                 found.update(e for e in event_ids if e.encode() in line)
         return found
 
     def close(self) -> None:
-        os.close(self._fd)
+        """Nothing is written after this: the system gives the descriptor's number to other files."""
+        with self._lock:
+            os.close(self._fd)
+            self._fd = _CLOSED
 
 
 def _cut_torn_line(fd: int) -> None:

@@ -38,31 +38,26 @@ def open_root(database: Database, seal: Seal) -> tuple[RootKey, Keyring]:
     return root, Keyring(root, wrapped)
 
 
-def ensure_account(txn: Transaction, store: Store, account: str) -> Principal:
-    """The account's root."""
-    root = store.identities.principal(txn.connection, account, ROOT, ROOT)
-    if root is None:
-        root = Principal(new_principal_id(), account, ROOT, ROOT)
-        store.identities.insert_principal(txn, root)
-    return root
+def ensure_account(txn: Transaction, store: Store, keyring: Keyring, account: str, now: float) -> AccessKey | None:
+    """Make the account's root and its access key; the latter, or None if there is a root already.
 
-
-def ensure_root_access_key(store: Store, keyring: Keyring, account: str, now: float) -> AccessKey | None:
-    """The access key that was made; None if the account's root has one already."""
-    with store.database.write() as txn:
-        root = ensure_account(txn, store, account)
-        if store.identities.root_access_key(txn.connection, account) is not None:
-            return None
-        access_key = keyring.new_access_key(new_access_key_id(), root.principal_id, new_secret(), now)
-        store.identities.insert_access_key(txn, access_key)
-        return access_key
+    Both are made at once, or neither: a root that has lost its access key does not get another one by starting again,
+    for whoever can remove the row would then read the new secret where the start is logged.
+    """
+    if store.identities.principal(txn.connection, account, ROOT, ROOT) is not None:
+        return None
+    root = Principal(new_principal_id(), account, ROOT, ROOT)
+    store.identities.insert_principal(txn, root)
+    access_key = keyring.new_access_key(new_access_key_id(), root.principal_id, new_secret(), now)
+    store.identities.insert_access_key(txn, access_key)
+    return access_key
 
 
 def apply_seed(store: Store, keyring: Keyring, seed: Seed, account: str, region: str, now: float) -> None:
     """Make what the seed names and is not there; ``account`` and ``region`` are the defaults. All of it, or nothing."""
     with store.database.write() as txn:
         for entry in seed.account:
-            ensure_account(txn, store, entry.id)
+            ensure_account(txn, store, keyring, entry.id, now)
         for user in seed.user:
             _apply_user(txn, store, keyring, user, user.account or account, now)
         for key in seed.key:
@@ -70,7 +65,7 @@ def apply_seed(store: Store, keyring: Keyring, seed: Seed, account: str, region:
 
 
 def _apply_user(txn: Transaction, store: Store, keyring: Keyring, user: SeedUser, account: str, now: float) -> None:
-    ensure_account(txn, store, account)
+    ensure_account(txn, store, keyring, account, now)
     principal = store.identities.principal(txn.connection, account, USER, user.name)
     if principal is None:
         principal = Principal(new_principal_id(), account, USER, user.name, user.policy)
@@ -84,7 +79,7 @@ def _apply_key(
     txn: Transaction, store: Store, keyring: Keyring, seed: SeedKey, account: str, region: str, now: float
 ) -> None:
     if not store.keys.is_taken(txn.connection, seed.id):
-        ensure_account(txn, store, account)
+        ensure_account(txn, store, keyring, account, now)
         given = None if seed.material is None else bytes.fromhex(seed.material)
         material = keyring.new_material(seed.id, seed.spec, now, given)
         key = Key(

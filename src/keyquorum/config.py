@@ -48,7 +48,7 @@ class Settings:
             raise ConfigError(f"--port must be between 0 and 65535, not {self.port}")
         if self.workers < 1:
             raise ConfigError("--workers must be at least 1")
-        if self.lock_timeout <= 0:
+        if not self.lock_timeout > 0:  # NaN included
             raise ConfigError("--lock-timeout must be more than 0 seconds")
         if not self.development and self.data is None:
             raise ConfigError("--data is needed: only --dev keeps everything in memory")

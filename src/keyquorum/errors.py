@@ -12,7 +12,14 @@ from typing import ClassVar
 
 
 class WouldBlock(Exception):
-    """Raised before any effect: the answer needs a wait, so run the request again where waiting is allowed."""
+    """Raised before any effect: the answer needs a wait, so run the request again where waiting is allowed.
+
+    ``known``: whether it is already proven who asks.
+    """
+
+    def __init__(self, *, known: bool = True) -> None:
+        super().__init__()
+        self.known = known
 
 
 class IntegrityError(Exception):
@@ -109,6 +116,10 @@ class DryRunOperationException(KMSError):
 
 
 class IncorrectKeyException(KMSError):
+    pass
+
+
+class IncorrectKeyMaterialException(KMSError):
     pass
 
 

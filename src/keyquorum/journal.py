@@ -8,13 +8,18 @@ A row leaves the outbox with the writer's next change, so that no change pays fo
 import logging
 import threading
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from keyquorum.audit import AuditLog
+from keyquorum.audit import WRITERS, AuditLog
+from keyquorum.errors import DependencyTimeoutException
 from keyquorum.store import outbox
 from keyquorum.store.engine import Database, Transaction
 
 _log = logging.getLogger(__name__)
+
+# So many records of committed changes may wait for an audit file that cannot be written; then changes are refused.
+_BACKLOG: Final = 1000
+_AT_ONCE: Final = 500
 
 
 class Entry(NamedTuple):
@@ -40,7 +45,9 @@ class Journal:
     def enter(self, txn: Transaction, event_id: str, record: bytes) -> Entry:
         """Put the record of a change into the change's transaction, and clear out what is known to be written."""
         with self._lock:
-            done = list(self._written)
+            if len(self._unwritten) >= _BACKLOG:
+                raise DependencyTimeoutException(detail="too many audit records wait for the audit file")
+            done = self._written[:_AT_ONCE]
         if done:
             outbox.remove(txn, done)
         row = outbox.add(txn, self._log.writer, self._log.position, event_id, record)
@@ -49,15 +56,25 @@ class Journal:
     def publish(self, entry: Entry) -> None:
         """After the commit: into the audit file. If that fails the record waits in the outbox; the change stands."""
         with self._lock:
-            self._written = [row for row in self._written if row not in entry.cleared]
+            cleared = set(entry.cleared)
+            self._written = [row for row in self._written if row not in cleared]
             self._unwritten[entry.row] = entry.record
-            try:
-                self._log.write(list(self._unwritten.values()))
-            except OSError as error:
-                _log.error("audit records wait in the database, the audit file cannot be written: %s", error)
-                return
-            self._written += self._unwritten
-            self._unwritten.clear()
+            self._write_what_waits()
+
+    def retry(self) -> None:
+        """Try again to write what ``publish`` could not."""
+        with self._lock:
+            if self._unwritten:
+                self._write_what_waits()
+
+    def _write_what_waits(self) -> None:
+        try:
+            self._log.write(list(self._unwritten.values()))
+        except OSError as error:
+            _log.error("audit records wait in the database, the audit file cannot be written: %s", error)
+            return
+        self._written += self._unwritten
+        self._unwritten.clear()
 
     def recover(self) -> None:
         """Write what an earlier process with this audit file committed and did not write."""
@@ -66,8 +83,11 @@ class Journal:
     def recover_others(self, directory: Path, *, sync: bool) -> None:
         """The same for audit files that no living process owns."""
         with self._database.read() as connection:
-            left = [w for w in outbox.writers(connection) if w != self._log.writer]
+            left = outbox.writers(connection)
         for writer in left:
+            # The database may say anything, and this becomes the name of a file.
+            if type(writer) is not int or not 0 <= writer < WRITERS or writer == self._log.writer:
+                continue
             log = AuditLog.own(directory, writer, sync=sync)
             if log is not None:
                 _drain(self._database, log)

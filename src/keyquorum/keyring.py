@@ -8,6 +8,7 @@ is for and whose it is, so that rows cannot be swapped. Opened materials are kep
 import hmac
 import os
 import secrets
+from collections.abc import Container
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -95,6 +96,12 @@ class Keyring:
     def forget(self, key_id: str) -> None:
         """Drop a key's opened materials."""
         self._opened.pop(key_id, None)
+
+    def keep_only(self, key_ids: Container[str]) -> None:
+        """Drop the opened materials of all other keys: what is not cached is not heard of when it is deleted."""
+        for key_id in list(self._opened):
+            if key_id not in key_ids:
+                self._opened.pop(key_id, None)
 
     def _material(self, key: AuthorizedKey, material_id: str) -> XAES256GCM:
         key_id = key.key.key_id

@@ -134,7 +134,9 @@ def _fault(cell: str, state: str, arn: str) -> KMSError:
     if cell == "D":
         return DisabledException(f"{arn} is disabled.")
     if cell == "U":
-        return UnsupportedOperationException(f"{arn} is {_DESCRIPTIONS[state]}, which is not valid for this operation.")
+        # Only a key whose material is imported can wait for it, and AWS names that origin as the reason.
+        problem = "origin is EXTERNAL" if state == PENDING_IMPORT else f"is {_DESCRIPTIONS[state]},"
+        return UnsupportedOperationException(f"{arn} {problem} which is not valid for this operation.")
     if cell == "N":
         return KMSInvalidStateException(f"{arn} is not pending deletion.")
     return KMSInvalidStateException(f"{arn} is {_DESCRIPTIONS[state]}.")

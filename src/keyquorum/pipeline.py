@@ -81,6 +81,8 @@ class Pipeline:
             # (2) the body, by the model
             trace.request = request = protocol.decode(name, http.body)
             response = self._perform(operation, call, request, trace, may_block)
+            # (8) the result, encoded; the record of what changed nothing is written before the answer leaves
+            body = protocol.encode(name, response, request_id)
         except KMSError as error:
             return self._refused(protocol, error, request_id, trace.record(error.code))
         except WouldBlock:
@@ -89,8 +91,6 @@ class Pipeline:
             _log.exception("request %s (%s) failed", request_id, name)
             fault = KMSInternalException()
             return self._refused(protocol, fault, request_id, trace.record(fault.code))
-        # (8) the result, encoded; the record of what changed nothing is written before the answer leaves
-        body = protocol.encode(name, response, request_id)
         return Answer(200, protocol.content_type, body, request_id, None if operation.changes else trace.record())
 
     def act(self, operation: Operation, request: Any, caller: Caller) -> None:

@@ -103,7 +103,7 @@ def parse(text: str) -> Seed:
 def _located(message: str) -> str:
     """msgspec's message with its path in the words of TOML."""
     text, _, path = message.rpartition(" - at `")
-    match = _PATH.match(path)
+    match = _PATH.fullmatch(path.removesuffix("`"))
     if not text or match is None:
         return f"the seed file: {message}"
     table, index, field = match.groups()

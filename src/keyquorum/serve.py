@@ -4,6 +4,7 @@
 import functools
 import logging
 import os
+import shlex
 import socket
 import sys
 
@@ -108,7 +109,9 @@ def _announce(service: Service, url: str) -> None:
                 "root access key of the account, the secret shown this once:",
                 f"  {made.access_key_id}  {service.keyring.secret_of(made)}",
             ]
-        lines.append(f'next, in another shell: eval "$(keyquorum env --data {settings.data})" && aws kms create-key')
+        lines.append(
+            f'next, in another shell: eval "$(keyquorum env --data {shlex.quote(str(settings.data))})" && aws kms create-key'
+        )
         if not is_loopback(settings.host):
             lines.append("WARNING: plain HTTP on an address that others can reach; put TLS in front of it")
     print("\n".join(lines), flush=True)  # noqa: T201 - what is running, for whoever started it

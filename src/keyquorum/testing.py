@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from datetime import timedelta
@@ -33,14 +34,17 @@ class Server:
             command += ["--seed", str(seed)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KEYQUORUM_")}
         self.region = region
-        self._process = subprocess.Popen(  # noqa: S603 - this interpreter and this package
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            _, errors = self._process.communicate()
-            raise RuntimeError(f"keyquorum did not start: {errors.strip()}")
+        # A file, for a pipe that nobody reads would stop the server once it is full.
+        with tempfile.TemporaryFile("w+") as errors:
+            self._process = subprocess.Popen(  # noqa: S603 - this interpreter and this package
+                command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+            )
+            assert self._process.stdout is not None
+            line = self._process.stdout.readline()
+            if not line:
+                self._process.communicate()
+                errors.seek(0)
+                raise RuntimeError(f"keyquorum did not start: {errors.read().strip()}")
         self.endpoint_url = next(word for word in line.split() if word.startswith("http://"))
 
     def client(self, service: str = "kms", **options: Any) -> Any:

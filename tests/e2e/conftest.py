@@ -36,7 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
     seed.write_text(_SEED)
     server = Production(directory, "--seed", str(seed))
     yield server
-    assert server.stop() == 0
+    server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ import uvicorn
 from keyquorum.errors import KMSError, WouldBlock
 from keyquorum.model import Answer, HttpRequest
 from keyquorum.server.protocol import KMSProtocol, Limits, uvicorn_options
+from keyquorum.server.workers import Workers
 
 JSON11 = b"application/x-amz-json-1.1"
 
@@ -78,6 +79,7 @@ class EchoApp:
         self.core = core
         self.limits = limits
         self.trusted_proxies = trusted
+        self.workers = Workers(limits.threads)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":

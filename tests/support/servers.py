@@ -62,11 +62,12 @@ class Program:
                 raise RefusedToStart(self.stderr.read_text())
             time.sleep(0.01)
 
-    def stop(self) -> int:
-        """SIGTERM, and the exit code."""
+    def stop(self) -> None:
+        """SIGTERM; it must end in good order, if it has not ended before."""
         if self._process.poll() is None:
             os.kill(self._process.pid, signal.SIGTERM)
-        return self._process.wait(30)
+            # uvicorn finishes its work and then dies of the signal that told it to.
+            assert self._process.wait(30) in (0, -signal.SIGTERM)
 
     def kill(self) -> None:
         self._process.kill()
@@ -145,8 +146,12 @@ def signed_headers(
     extra: dict[str, str] | None = None,
     service: str = "kms",
 ) -> dict[str, str]:
-    """The headers of a request, by botocore's signer, which shares no code with ours; Host among them."""
-    headers = {"Content-Type": JSON11.decode(), "X-Amz-Target": f"TrentService.{operation}", **(extra or {})}
+    """The headers of a request, by botocore's signer, which shares no code with ours; Host among them.
+
+    Without an operation, as with STS, X-Amz-Target is left out.
+    """
+    target = {"X-Amz-Target": f"TrentService.{operation}"} if operation else {}
+    headers = {"Content-Type": JSON11.decode(), **target, **(extra or {})}
     request = AWSRequest("POST", url + "/", data=body, headers=headers)
     SigV4Auth(Credentials(access.key_id, access.secret), service, access.region).add_auth(request)
     return {"Host": url.removeprefix("http://"), **dict(request.headers.items())}

@@ -5,13 +5,13 @@ A derived signing key is kept only once it has verified a request, with the cred
 that goes. The result of a verification is never kept.
 """
 
-from typing import Final
+from typing import Final, NoReturn
 
 import msgspec
 import sqlalchemy as sa
 
 from keyquorum.authn import sigv4
-from keyquorum.errors import MissingAuthenticationTokenException, UnrecognizedClientException
+from keyquorum.errors import MissingAuthenticationTokenException, UnrecognizedClientException, WouldBlock
 from keyquorum.keyring import Keyring
 from keyquorum.model import ROOT, Caller, HttpRequest, Principal
 from keyquorum.store.cache import Cache
@@ -32,6 +32,9 @@ class Credential(msgspec.Struct):
     def __repr__(self) -> str:
         return f"Credential({self.access_key_id!r})"
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a credential holds a secret and is not pickled")
+
 
 class Authenticator:
     """``stand_in``: whom unknown access keys and unsigned requests stand for, in development only; else None."""
@@ -48,13 +51,16 @@ class Authenticator:
         try:
             signed = sigv4.parse(http, service, now)
         except MissingAuthenticationTokenException:
-            if self._stand_in is None:
+            if self._stand_in is None or _is_from_a_page(http):
                 raise
             return self._stand_in
         name = signed.access_key_id
-        credential = self._store.fetch(self._cache, name, lambda c: self._load(c, name), may_block=may_block)
+        try:
+            credential = self._store.fetch(self._cache, name, lambda c: self._load(c, name), may_block=may_block)
+        except WouldBlock:
+            raise WouldBlock(known=False) from None
         if credential is None or signed.session_token is not None:
-            if credential is None and self._stand_in is not None:
+            if credential is None and self._stand_in is not None and not _is_from_a_page(http):
                 return msgspec.structs.replace(self._stand_in, region=signed.region)
             # No session has been issued yet, so every session token is somebody else's.
             raise UnrecognizedClientException("The security token included in the request is invalid.")
@@ -89,3 +95,9 @@ class Authenticator:
             return None
         access_key, principal = found
         return Credential(access_key_id, principal, self._keyring.secret_of(access_key), {})
+
+
+def _is_from_a_page(http: HttpRequest) -> bool:
+    """Whether a browser sent this for a web page: it says so with every POST, and no SDK does. A page whose host name
+    was made to resolve to this machine (DNS rebinding) must not become root of a development server."""
+    return any(name in (b"origin", b"sec-fetch-site") for name, _ in http.headers)

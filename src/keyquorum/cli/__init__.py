@@ -116,7 +116,7 @@ def serve(
             port=port,
             account=account,
             region=region,
-            workers=workers or 1,
+            workers=1 if workers is None else workers,
             seed=seed,
             arn_format=arn_format,
             development=dev,

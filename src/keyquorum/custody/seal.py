@@ -49,8 +49,10 @@ class KeySeal:
 def create_key_file(path: Path) -> None:
     """Make a key file, if there is none: whole and durable from the first moment that it has its name, and readable by
     its owner alone."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    # A name of its own: process numbers repeat between containers that share a volume, and who wrote to the draft of
+    # another would change the key after it was in use.
+    draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         os.write(fd, os.urandom(KeySeal.KEY_BYTES))
         os.fsync(fd)

@@ -42,7 +42,7 @@ def _delete_due(store: Store, pipeline: Pipeline, clock: Clock) -> bool:
     """Whether there may be more."""
     with store.database.read() as connection:
         due = store.keys.due(connection, clock.now(), _BATCH)
-    done = [_act(pipeline, DELETE_KEY, key.key_id, system(key.account, key.region)) for key in due]
+    done = [_act(pipeline, DELETE_KEY, key_id, system(account, region)) for key_id, account, region in due]
     return len(due) == _BATCH and any(done)
 
 

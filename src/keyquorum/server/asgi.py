@@ -4,21 +4,28 @@
 ``GET /`` is one line for whoever opens the endpoint in a browser; everything else is not here.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
+from keyquorum import recording
 from keyquorum.errors import KMSError
 from keyquorum.server.front import Core, Limits
 from keyquorum.server.proxies import Network
+from keyquorum.server.workers import Workers
 from keyquorum.wire import json11
+
+# From a worker thread's call to the loop, to the batch, to its write.
+_TURNS = 3
 
 _LINE = "This is a keyquorum endpoint: point an AWS SDK's KMS client at this URL.\n"
 
@@ -38,11 +45,17 @@ class App:
         self.core = core
         self.limits = limits
         self.trusted_proxies = trusted_proxies
+        self.workers = Workers(limits.threads)
 
         @asynccontextmanager
         async def lifespan(_app: Any) -> Any:
             start()
             yield
+            # Requests whose clients have gone may still run. Nothing that they use is closed before they end, and the
+            # records that they hand to the loop are written.
+            await run_in_threadpool(self.workers.shutdown)
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
             stop()
 
         self._starlette = Starlette(
@@ -56,14 +69,20 @@ class App:
 
 
 async def _greet(_request: Request) -> Response:
-    return PlainTextResponse(_LINE)
+    return PlainTextResponse(_LINE, headers=_identified())
 
 
 async def _refuse(_request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    return JSONResponse({"__type": "UnknownOperationException"}, status, media_type=json11.CONTENT_TYPE.decode())
+    body = {"__type": "UnknownOperationException"}
+    return JSONResponse(body, status, _identified(), media_type=json11.CONTENT_TYPE.decode())
 
 
 def fault(error: KMSError) -> Response:
     """A fault in AWS's JSON."""
-    return Response(json11.encode_fault(error), error.status, media_type=json11.CONTENT_TYPE.decode())
+    return Response(json11.encode_fault(error), error.status, _identified(), json11.CONTENT_TYPE.decode())
+
+
+def _identified() -> dict[str, str]:
+    """Every answer bears a request ID, whoever gives it."""
+    return {"x-amzn-RequestId": recording.new_id()}

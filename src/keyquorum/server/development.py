@@ -55,8 +55,8 @@ def routes(service: Resettable, hosts: frozenset[str]) -> list[Route]:
             seconds = msgspec.json.decode(body, type=Advance).advance_seconds
         except msgspec.DecodeError as error:
             raise ValidationException(str(error)) from error
-        if not 0 <= seconds <= _FARTHEST:
-            raise ValidationException(f"advance_seconds must be between 0 and {_FARTHEST:.0f}")
+        if not (seconds >= 0 and service.clock.offset + seconds <= _FARTHEST):
+            raise ValidationException(f"advance_seconds must not be negative, nor add up to more than {_FARTHEST:.0f}")
         service.clock.offset += seconds
         service.run_jobs()
         return JSONResponse({"now": service.clock.now()})

@@ -5,7 +5,6 @@ It knows no connection's state: that is ``protocol``'s.
 """
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +14,7 @@ from keyquorum.errors import KMSError
 from keyquorum.model import Answer, HttpRequest
 from keyquorum.server.groupcommit import GroupCommit
 from keyquorum.server.proxies import Network
+from keyquorum.server.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,13 @@ class Limits:
 
     header_bytes: int = 16 * 1024  # request line and headers together
     header_count: int = 64
-    body_bytes: int = 1024 * 1024
+    body_bytes: int = 256 * 1024  # four times what the largest key policy takes
     header_seconds: float = 10  # from a request's first byte; for the first request from the connection's start
     body_seconds: float = 30  # from the end of the head
     keep_alive_seconds: float = 75
     write_seconds: float = 30  # with no room in the client's buffers; then the connection is aborted
-    connections: int = 4096
-    threads: int = 16  # for requests that must wait
+    connections: int = 1024  # with the limits above, this bounds the memory of senders who are not known yet
+    threads: int = 16  # for requests that must wait, of callers who are known
     graceful_seconds: int = 30  # for requests in flight after SIGTERM
 
 
@@ -52,6 +52,7 @@ class App(Protocol):
 
     core: Core
     limits: Limits
+    workers: Workers
     trusted_proxies: tuple[Network, ...]
 
 
@@ -63,7 +64,7 @@ class Front:
         self.limits = limits = app.limits
         self.trusted = app.trusted_proxies
         self.seconds = (limits.keep_alive_seconds, limits.header_seconds, limits.body_seconds)
-        self.threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="keyquorum")
+        self.workers = app.workers
         self.commit = GroupCommit(loop, self.core.write_records, self.core.refuse)
         self._loop = loop
         self._connections = connections

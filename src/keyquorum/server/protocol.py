@@ -373,8 +373,9 @@ class KMSProtocol(HttpToolsProtocol):
         elif request.method == b"POST" and request.target[:2] in (b"/", b"/?"):
             try:
                 self.front.commit.add(self, self._answer(request, may_block=False))
-            except WouldBlock:
-                self.front.threads.submit(self._work, request)
+            except WouldBlock as block:
+                if not self.front.workers.submit(block.known, self._work, request):
+                    self.front.commit.add(self, self.front.core.refuse(ThrottlingException("Rate exceeded")))
         else:
             self._start_cycle(request, version)
 

@@ -4,7 +4,6 @@
 It holds no negative answers: an attacker who asks for things that do not exist fills nothing.
 """
 
-from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from keyquorum.store.generations import Generations
@@ -36,13 +35,15 @@ class Cache(Generic[T]):
                 break  # another thread evicted at the same moment; being one over the bound does no harm
         self._entries[name] = (Generations.slot(name), number, value)
 
-    def sweep(self, dropped: Callable[[str], None] | None = None) -> None:
+    def __contains__(self, name: object) -> bool:
+        """Whether there is an entry, usable or not."""
+        return name in self._entries
+
+    def sweep(self) -> None:
         """Forget every entry that may not be used any more, so that no process keeps a destroyed key's material."""
         for name, (slot, number, _) in list(self._entries.items()):
             if self._generations.at(slot) > number:
                 self._entries.pop(name, None)
-                if dropped is not None:
-                    dropped(name)
 
     def clear(self) -> None:
         self._entries.clear()

@@ -7,6 +7,7 @@ or gone is DependencyTimeoutException. Only ``write()`` commits.
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool
 
-from keyquorum.errors import DependencyTimeoutException
+from keyquorum.errors import DependencyTimeoutException, IntegrityError
 from keyquorum.store import schema
 from keyquorum.store.generations import Generations
 
@@ -64,28 +65,27 @@ class Database:
         # The name makes the in-memory database of this object visible to all its connections, and to no other's.
         self._name = f"keyquorum-{id(self)}"
         self._keep = self._connect() if path is None else None
+        self._closed = False
 
     def _connect(self) -> sqlite3.Connection:
         target = f"file:/{self._name}?vfs=memdb" if self.path is None else f"file:{_quote(self.path)}"
         connection = sqlite3.connect(
             target, uri=True, timeout=self._timeout, isolation_level=None, check_same_thread=False
         )
+        connection.text_factory = _text
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA secure_delete=ON")
         connection.execute("PRAGMA temp_store=MEMORY")
         if self.path is not None:
-            connection.execute("PRAGMA journal_mode=WAL")
+            _switch_to_wal(connection, self._timeout)
             connection.execute("PRAGMA synchronous=FULL")
         return connection
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """One snapshot to read from."""
-        try:
-            with self._engine.connect() as connection, connection.begin():
-                yield connection
-        except (sa.exc.OperationalError, sa.exc.DatabaseError, sa.exc.TimeoutError) as error:
-            raise _unavailable(error) from error
+        with self._translated(), self._engine.connect() as connection, connection.begin():
+            yield connection
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -93,32 +93,30 @@ class Database:
 
         It commits at the end of the block, durably, and rolls back on any exception.
         """
+        self.generations.follow()
         if not self._turn.acquire(timeout=self._timeout):
             raise DependencyTimeoutException(_TIMED_OUT, detail="no turn to write within the time-out")
         try:
-            with self._writer.connect() as connection, connection.begin():
+            with self._translated(), self._writer.connect() as connection, connection.begin():
                 transaction = Transaction(connection)
                 yield transaction
-                number = connection.execute(
-                    sa.update(schema.generation)
-                    .values(value=schema.generation.c.value + 1)
-                    .returning(schema.generation.c.value)
-                ).scalar_one()
-                for slot in transaction.touched:
-                    self.generations.mark(slot, number)
-        except (sa.exc.OperationalError, sa.exc.DatabaseError, sa.exc.TimeoutError) as error:
-            raise _unavailable(error) from error
+                number = max(generation_of(connection), self.generations.highest()) + 1
+                connection.execute(sa.update(schema.generation).values(value=number))
+                self.generations.mark(transaction.touched, number)
         finally:
             self._turn.release()
 
-    def meet_generations(self) -> None:
-        """Bring the database's number up to the shared counters, which may be ahead of it (a restored backup)."""
-        with self.write() as transaction:
-            transaction.connection.execute(
-                sa.update(schema.generation)
-                .values(value=self.generations.highest())
-                .where(schema.generation.c.value < self.generations.highest())
-            )
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        if self._closed:
+            raise DependencyTimeoutException(_TIMED_OUT, detail="the database is closed")
+        try:
+            yield
+        except sa.exc.IntegrityError as error:
+            # No statement of this program breaks a constraint on rows that this program wrote.
+            raise IntegrityError("a row stands in the way of a change") from error
+        except (sa.exc.DatabaseError, sa.exc.TimeoutError, sqlite3.DatabaseError) as error:
+            raise _unavailable(error) from error
 
     def erase(self) -> bool:
         """Move the write-ahead log into the database file and cut it to nothing; whether that succeeded.
@@ -130,6 +128,9 @@ class Database:
             return True
         connection = self._connect()
         try:
+            # SQLite waits for readers here with the write lock in its hands: no longer than nobody notices, since a
+            # backup may read for minutes.
+            connection.execute("PRAGMA busy_timeout=100")
             busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             return not busy
         except sqlite3.OperationalError:
@@ -139,13 +140,12 @@ class Database:
 
     def execute_script(self, action: Any) -> None:
         """Run ``action(connection)`` under the write lock without numbering it: what migrations use."""
-        try:
-            with self._writer.connect() as connection, connection.begin():
-                action(connection)
-        except sa.exc.OperationalError as error:
-            raise _unavailable(error) from error
+        with self._translated(), self._writer.connect() as connection, connection.begin():
+            action(connection)
 
     def close(self) -> None:
+        """Nothing is read or written after this."""
+        self._closed = True
         self._engine.dispose()
         if self._keep is not None:
             self._keep.close()
@@ -153,6 +153,25 @@ class Database:
 
 def _begin(connection: sa.Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+
+
+def _switch_to_wal(connection: sqlite3.Connection, timeout: float) -> None:
+    # The one statement for which SQLite does not wait: processes that start on one new file at once have to take turns.
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() >= deadline:
+                connection.close()
+                raise
+            time.sleep(0.005)
+
+
+def _text(stored: bytes) -> str:
+    # What is no UTF-8 was not written by this program: its row has to fail its MAC, not the statement that reads it.
+    return stored.decode(errors="surrogateescape")
 
 
 def _quote(path: Path) -> str:

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a process learns that what it has cached is stale: counters that all processes of one host share.
 
-The database numbers its changes. Before a change commits, still under the database's write lock, its number is put into
-the slot of everything that it touches, in a file mapped by every process. Whatever is loaded is tagged with the number
-that the database had in the same snapshot; it may be used as long as its slot holds no larger number. So:
+Changes are numbered. Before a change commits, still under the database's write lock, its number is put into the slot
+of everything that it touches, in a file mapped by every process. Whatever is loaded is tagged with the number that the
+database had in the same snapshot; it may be used as long as its slot holds no larger number. So:
 
 - before the commit, a reader finds the larger number, reads the database, and gets the old state, which is still true;
 - after it, the next reader in any process finds the larger number and reads the new state;
 - if the writer dies between the two, the slot stays ahead of the database, its entries are not cached, and the next
   change of anything makes the numbers meet again.
+
+A number is larger than every one before it, whatever the database says: one that was put back to an older state, or was
+tampered with, cannot make a slot fall.
 """
 
 import mmap
@@ -18,25 +21,47 @@ from pathlib import Path
 from typing import Final
 
 _SLOTS: Final = 4096
-_BYTES: Final = _SLOTS * 8
+_HIGHEST: Final = _SLOTS  # one item more: the largest number given out
+_BYTES: Final = (_SLOTS + 1) * 8
 
 
 class Generations:
     """``path`` is the file to share, or None for a process that shares with nobody."""
 
     def __init__(self, path: Path | None) -> None:
-        if path is None:
-            self._map = mmap.mmap(-1, _BYTES)
+        self._path = path
+        self._identity: tuple[int, int] | None = None
+        self._map()
+
+    def _map(self) -> None:
+        if self._path is None:
+            mapped = mmap.mmap(-1, _BYTES)
         else:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                if os.fstat(fd).st_size < _BYTES:
+                status = os.fstat(fd)
+                if status.st_size < _BYTES:
                     os.ftruncate(fd, _BYTES)
-                self._map = mmap.mmap(fd, _BYTES)
+                mapped = mmap.mmap(fd, _BYTES)
+                self._identity = (status.st_dev, status.st_ino)
             finally:
                 os.close(fd)
         # Native, aligned 8-byte items: one store and one load each, never torn.
-        self._slots = memoryview(self._map).cast("Q")
+        self._slots = memoryview(mapped).cast("Q")
+
+    def follow(self) -> bool:
+        """Map the file anew if it was replaced; whether it was, and so everything cached is to be dropped."""
+        if self._path is None:
+            return False
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            pass
+        else:
+            if (status.st_dev, status.st_ino) == self._identity:
+                return False
+        self._map()
+        return True
 
     @staticmethod
     def slot(name: str) -> int:
@@ -51,9 +76,12 @@ class Generations:
         """The number of the last change, committed or about to be, to anything in this slot."""
         return self._slots[slot]
 
-    def mark(self, slot: int, number: int) -> None:
-        """Announce a change; only under the database's write lock."""
-        self._slots[slot] = number
+    def mark(self, slots: set[int], number: int) -> None:
+        """Announce the change with this number; only under the database's write lock."""
+        self._slots[_HIGHEST] = max(number, self._slots[_HIGHEST])
+        for slot in slots:
+            self._slots[slot] = number
 
     def highest(self) -> int:
-        return max(self._slots)
+        """The largest number given out on this host."""
+        return self._slots[_HIGHEST]

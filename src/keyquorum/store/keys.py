@@ -41,10 +41,12 @@ class Keys:
         query = sa.select(_KEYS).where(place).order_by(_KEYS.c.key_id).limit(limit)
         return [self._key(row).key_id for row in connection.execute(query).mappings()]
 
-    def due(self, connection: sa.Connection, now: float, limit: int) -> list[Key]:
-        """Keys whose deletion date has come, the longest due first."""
-        query = sa.select(_KEYS).where(_KEYS.c.deletion_date <= now).order_by(_KEYS.c.deletion_date).limit(limit)
-        return [self._key(row) for row in connection.execute(query).mappings()]
+    def due(self, connection: sa.Connection, now: float, limit: int) -> list[tuple[str, str, str]]:
+        """(key ID, account, Region) of keys whose deletion date has come, the longest due first. Unproven: a row that
+        was tampered with must not keep the others from the list; whoever acts on one loads it and learns."""
+        query = sa.select(_KEYS.c.key_id, _KEYS.c.account, _KEYS.c.region).where(_KEYS.c.deletion_date <= now)
+        rows = connection.execute(query.order_by(_KEYS.c.deletion_date).limit(limit))
+        return [(row.key_id, row.account, row.region) for row in rows]
 
     def is_taken(self, connection: sa.Connection, key_id: str) -> bool:
         """Whether this key ID names a key, or named one that was deleted: it is not given out again."""

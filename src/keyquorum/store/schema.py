@@ -11,8 +11,16 @@ REVISIONS: Final = ("0001",)
 metadata = sa.MetaData()
 
 
+class Bytes(sa.LargeBinary):
+    """Read as it is stored. SQLite keeps any type in any column, and what was made another type by somebody else has to
+    fail its MAC, not a conversion that comes before (``bytes(n)`` of a number would even allocate that much)."""
+
+    def result_processor(self, _dialect: object, _coltype: object) -> None:
+        return None
+
+
 def _authority() -> tuple[sa.Column[int], sa.Column[bytes]]:
-    return sa.Column("version", sa.Integer, nullable=False), sa.Column("mac", sa.LargeBinary, nullable=False)
+    return sa.Column("version", sa.Integer, nullable=False), sa.Column("mac", Bytes, nullable=False)
 
 
 #: One row: the number of the last change, see ``generations``.
@@ -23,7 +31,7 @@ root_keys = sa.Table(
     "root_keys",
     metadata,
     sa.Column("root_id", sa.Integer, primary_key=True),
-    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("sealed", Bytes, nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),
 )
 
@@ -32,7 +40,7 @@ keyring_keys = sa.Table(
     "keyring_keys",
     metadata,
     sa.Column("keyring_version", sa.Integer, primary_key=True),
-    sa.Column("wrapped", sa.LargeBinary, nullable=False),
+    sa.Column("wrapped", Bytes, nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),
 )
 
@@ -54,7 +62,7 @@ access_keys = sa.Table(
     sa.Column("access_key_id", sa.String(128), primary_key=True),
     sa.Column("principal_id", sa.String(64), sa.ForeignKey("principals.principal_id"), nullable=False),
     sa.Column("keyring_version", sa.Integer, nullable=False),
-    sa.Column("wrapped_secret", sa.LargeBinary, nullable=False),
+    sa.Column("wrapped_secret", Bytes, nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),
     *_authority(),
 )
@@ -87,7 +95,7 @@ key_materials = sa.Table(
     sa.Column("material_id", sa.String(64), nullable=False, unique=True),
     sa.Column("key_id", sa.String(64), sa.ForeignKey("keys.key_id"), nullable=False, index=True),
     sa.Column("keyring_version", sa.Integer, nullable=False),
-    sa.Column("wrapped", sa.LargeBinary, nullable=False),
+    sa.Column("wrapped", Bytes, nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),
     *_authority(),
     sqlite_autoincrement=True,
@@ -133,6 +141,6 @@ audit_outbox = sa.Table(
     sa.Column("writer", sa.Integer, nullable=False),
     sa.Column("position", sa.BigInteger, nullable=False),
     sa.Column("event_id", sa.String(36), nullable=False),
-    sa.Column("record", sa.LargeBinary, nullable=False),
+    sa.Column("record", Bytes, nullable=False),
     sqlite_autoincrement=True,
 )

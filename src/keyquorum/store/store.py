@@ -49,16 +49,18 @@ class Store:
             return found
         if not may_block:
             raise WouldBlock
+        # No number that this host has not given out yet is believed: with it an entry would outlive its changes.
+        highest = self.database.generations.highest()
         with self.database.read() as connection:
-            number = generation_of(connection)
+            number = min(generation_of(connection), highest)
             value = load(connection)
         if value is not None:
             cache.put(name, number, value)
         return value
 
-    def sweep(self, dropped: Callable[[str], None]) -> None:
-        """Drop what is stale; ``dropped`` learns the ID of each key that went."""
-        self.key_cache.sweep(dropped)
+    def sweep(self) -> None:
+        """Drop what is stale."""
+        self.key_cache.sweep()
         self.alias_cache.sweep()
 
     def clear(self) -> None:

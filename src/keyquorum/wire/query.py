@@ -16,6 +16,8 @@ CONTENT_TYPE = b"text/xml"
 
 _NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 _MAX_PARAMETERS = 100
+_MAX_BODY = 8192  # parsed before the sender is known
+_MAX_ECHO = 64
 
 # Our code -> STS's code and HTTP status. Others keep their status, and their name without "Exception".
 _FAULTS = {
@@ -34,6 +36,8 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 def decode(body: bytes) -> dict[str, str]:
     """The parameters of an ``application/x-www-form-urlencoded`` body; raises ``ValidationException``."""
+    if len(body) > _MAX_BODY:
+        raise ValidationException(f"The request body exceeds {_MAX_BODY} bytes")
     try:
         pairs = parse_qsl(
             body.decode("ascii"),
@@ -52,7 +56,7 @@ def decode(body: bytes) -> dict[str, str]:
 
 def unknown_action(action: str, version: str) -> UnknownOperationException:
     """What STS answers to an action, or a version of it, that it does not have."""
-    return UnknownOperationException(f"Could not find operation {action} for version {version}")
+    return UnknownOperationException(f"Could not find operation {action[:_MAX_ECHO]} for version {version[:_MAX_ECHO]}")
 
 
 def encode_result(action: str, members: Iterable[tuple[str, str]], request_id: str) -> bytes:

@@ -5,8 +5,22 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from policies import (
+    ABSENT,
+    ACCOUNT,
+    ALICE,
+    IDENTITY_STATEMENT,
+    KEY_ARN,
+    KEY_STATEMENT,
+    MFA,
+    ROLE,
+    ROOT,
+    SESSION,
+    allow,
+    but,
+    deny,
+    document,
+)
 
 from keyquorum.authz.policy import (
     DUPLICATE_SID,
@@ -25,26 +39,7 @@ from keyquorum.authz.policy import (
     parse_identity_policy,
     parse_key_policy,
 )
-from keyquorum.errors import KMSError, LimitExceededException, MalformedPolicyDocumentException
-
-ACCOUNT = "111122223333"
-ROOT = f"arn:aws:iam::{ACCOUNT}:root"
-ALICE = f"arn:aws:iam::{ACCOUNT}:user/team/alice"
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/service/admin"
-SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/admin/laptop"
-KEY_ARN = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-
-ABSENT = object()
-KEY_STATEMENT: dict[str, Any] = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "kms:*", "Resource": "*"}
-IDENTITY_STATEMENT: dict[str, Any] = {"Effect": "Allow", "Action": "kms:Encrypt", "Resource": KEY_ARN}
-
-
-def but(statement: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    return {name: value for name, value in {**statement, **changes}.items() if value is not ABSENT}
-
-
-def document(*statements: Any, **top: Any) -> str:
-    return json.dumps({"Version": "2012-10-17", **top, "Statement": list(statements)})
+from keyquorum.errors import LimitExceededException, MalformedPolicyDocumentException
 
 
 def key(**changes: Any) -> Statement:
@@ -411,16 +406,6 @@ def test_the_size_limit_is_in_bytes() -> None:
 
 # -- the lock-out safety check
 
-
-def allow(principal: Any, action: Any = "kms:*", **changes: Any) -> dict[str, Any]:
-    return but(KEY_STATEMENT, Principal=principal, Action=action, **changes)
-
-
-def deny(principal: Any, action: Any = "kms:*", **changes: Any) -> dict[str, Any]:
-    return allow(principal, action, Effect="Deny", **changes)
-
-
-MFA = {"Bool": {"aws:MultiFactorAuthPresent": "false"}}
 OTHER = "444455556666"
 
 
@@ -466,93 +451,3 @@ OTHER = "444455556666"
 )
 def test_who_could_change_the_key_policy_again(statements: list[Any], caller: str, allowed: bool) -> None:
     assert allows_put_key_policy(parse_key_policy(document(*statements)), caller, ACCOUNT) is allowed
-
-
-# -- whatever comes, only the two faults leave
-
-VALID = [
-    default_key_policy(ACCOUNT),
-    document(
-        allow(
-            {"AWS": [ROLE, SESSION], "Service": "s3.amazonaws.com"},
-            Sid="a",
-            Condition={**MFA, "IpAddress": {"aws:SourceIp": "10.0.0.0/8"}},
-        ),
-        deny(
-            ABSENT,
-            ABSENT,
-            NotPrincipal="*",
-            NotAction=["kms:D*"],
-            Condition={"DateLessThan": {"aws:CurrentTime": "2026"}},
-        ),
-    ),
-    document(but(IDENTITY_STATEMENT, Condition={"NumericLessThan": {"kms:x": 1}, "ArnLike": {"aws:SourceArn": "*"}})),
-]
-FRAGMENT = st.sampled_from(
-    [
-        "{",
-        "}",
-        "[",
-        "]",
-        '"',
-        ":",
-        ",",
-        "*",
-        "\\ud800",
-        "\\u0000",
-        "null",
-        "1e400",
-        "-",
-        "Allow",
-        "Not",
-        "IfExists",
-        "arn:",
-        "/",
-    ]
-)
-
-
-def survives(text: str) -> None:
-    for parse in (parse_key_policy, parse_identity_policy):
-        try:
-            policy = parse(text)
-        except KMSError as fault:
-            assert type(fault) in (MalformedPolicyDocumentException, LimitExceededException)  # noqa: PT017 - parsing may succeed
-            (fault.message or "").encode()
-        else:
-            assert hash(policy) == hash(parse(text))
-            if parse is parse_key_policy:
-                allows_put_key_policy(policy, SESSION, ACCOUNT)
-
-
-@given(st.text() | st.text('{}[]",:*aA\\u0d8 \n'))
-def test_any_text(text: str) -> None:
-    survives(text)
-
-
-@given(st.sampled_from(VALID), st.integers(0, 700), st.integers(0, 40), FRAGMENT | st.text(max_size=4))
-def test_a_mutated_policy(text: str, start: int, length: int, replacement: str) -> None:
-    survives(text[:start] + replacement + text[start + length :])
-
-
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text()
-    | st.sampled_from(["*", ROOT, "kms:*", "Allow", "true"]),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["AWS", "Service", "StringEquals", "Bool", "DateEquals", "aws:x", ""]), inner, max_size=3
-        )
-    ),
-    max_leaves=6,
-)
-
-
-@given(st.sampled_from([*KEY_STATEMENT, "NotPrincipal", "NotAction", "NotResource", "Condition", "Sid"]), JSON)
-def test_an_element_of_any_shape(element: str, value: Any) -> None:
-    survives(document(but(KEY_STATEMENT, **{element: value})))
-    survives(document(but(IDENTITY_STATEMENT, **{element: value})))

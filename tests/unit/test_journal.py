@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A change and its audit record are one: the record is written once, whatever fails or dies in between."""
+
+import json
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from stored import database
+
+from keyquorum.audit import AuditLog
+from keyquorum.journal import Entry, Journal
+from keyquorum.store import outbox
+from keyquorum.store.engine import Database
+
+
+class Kept(NamedTuple):
+    directory: Path
+    database: Database
+    log: AuditLog
+    journal: Journal
+
+    def enter(self, name: str) -> Entry:
+        """A change that commits with its record."""
+        with self.database.write() as txn:
+            return self.journal.enter(txn, name, json.dumps({"eventID": name}).encode())
+
+    def change(self, *names: str) -> None:
+        for name in names:
+            self.journal.publish(self.enter(name))
+
+    def written(self, writer: int = 0) -> list[str]:
+        text = (self.directory / f"{writer}.jsonl").read_text()
+        return [json.loads(line)["eventID"] for line in text.splitlines()]
+
+    def waiting(self, writer: int = 0) -> list[str]:
+        with self.database.read() as connection:
+            return [w.event_id for w in outbox.waiting(connection, writer)]
+
+    def recovered(self) -> "Kept":
+        """As the next process finds it."""
+        self.log.close()
+        log = AuditLog.open(self.directory, sync=False)
+        journal = Journal(self.database, log)
+        journal.recover()
+        return Kept(self.directory, self.database, log, journal)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Kept]:
+    with database(tmp_path) as opened:
+        log = AuditLog.open(tmp_path / "audit", sync=False)
+        yield Kept(tmp_path / "audit", opened, log, Journal(opened, log))
+
+
+def test_records_are_written_in_the_order_of_the_changes_and_leave_the_outbox(kept: Kept) -> None:
+    kept.change("a", "b", "c")
+    kept.journal.write([b'{"eventID":"read"}'])
+    assert kept.written() == ["a", "b", "c", "read"]
+    assert kept.waiting() == ["c"]  # the last leaves with the next change
+    kept.change("d")
+    assert kept.waiting() == ["d"]
+
+
+def test_the_record_of_a_change_that_was_rolled_back_is_never_written(kept: Kept) -> None:
+    kept.change("a")
+    with pytest.raises(ZeroDivisionError), kept.database.write() as txn:  # noqa: PT012 - the block is the transaction that fails
+        kept.journal.enter(txn, "never", b'{"eventID":"never"}')
+        raise ZeroDivisionError
+    kept.change("b")
+    assert kept.recovered().written() == ["a", "b"]
+
+
+def test_what_a_process_had_no_time_to_write_is_written_once_when_it_comes_back(kept: Kept) -> None:
+    kept.change("a")
+    kept.enter("b")
+    kept.enter("c")
+    assert (kept.written(), kept.waiting()) == (["a"], ["b", "c"])
+    again = kept.recovered()
+    assert (again.written(), again.waiting()) == (["a", "b", "c"], [])
+    assert again.recovered().written() == ["a", "b", "c"]
+
+
+def test_what_was_written_and_not_yet_cleared_is_not_written_twice(kept: Kept) -> None:
+    kept.change("a", "b")
+    assert kept.waiting() == ["b"]
+    again = kept.recovered()
+    assert (again.written(), again.waiting()) == (["a", "b"], [])
+
+
+def test_a_record_that_was_half_written_when_power_went_is_written_whole(kept: Kept) -> None:
+    kept.change("a")
+    kept.enter("b")
+    with (kept.directory / "0.jsonl").open("ab") as file:
+        file.write(b'{"eventID"')
+    assert kept.recovered().written() == ["a", "b"]
+
+
+def test_a_record_that_cannot_be_written_waits_and_goes_with_the_next(
+    kept: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept.change("a")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    first, second = kept.enter("b"), kept.enter("c")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (kept.log.position, before[1]))
+    try:
+        kept.journal.publish(first)
+        kept.journal.publish(second)
+        with pytest.raises(OSError):
+            kept.journal.write([b'{"eventID":"read"}'])  # no record, no answer
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "audit records wait in the database" in caplog.text
+    assert (kept.written(), kept.waiting()) == (["a"], ["b", "c"])
+    kept.change("d")
+    assert (kept.written(), kept.waiting()) == (["a", "b", "c", "d"], ["b", "c", "d"])
+    kept.change("e")
+    assert (kept.written(), kept.waiting()) == (["a", "b", "c", "d", "e"], ["e"])
+    assert kept.recovered().written() == ["a", "b", "c", "d", "e"]
+
+
+def test_a_process_that_dies_while_records_wait(kept: Kept) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    entry = kept.enter("a")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, before[1]))
+    try:
+        kept.journal.publish(entry)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert kept.written() == []
+    assert kept.recovered().written() == ["a"]
+
+
+def test_the_records_of_another_writer_that_died_are_written_to_its_file(kept: Kept) -> None:
+    other = AuditLog.open(kept.directory, sync=False)
+    journal = Journal(kept.database, other)
+    with kept.database.write() as txn:
+        journal.enter(txn, "theirs", b'{"eventID":"theirs"}')
+    kept.journal.recover_others(kept.directory, sync=False)
+    assert kept.waiting(1) == ["theirs"]  # it lives
+    other.close()
+    for _ in range(2):
+        kept.journal.recover_others(kept.directory, sync=False)
+        assert (kept.waiting(1), kept.written(1), kept.written()) == ([], ["theirs"], [])
+
+
+def test_an_audit_file_that_was_moved_away_gets_what_is_missing_only(kept: Kept) -> None:
+    kept.change("a")
+    kept.enter("b")
+    (kept.directory / "0.jsonl").rename(kept.directory / "old.jsonl")
+    again = kept.recovered()
+    assert again.waiting() == []
+    assert "b" in again.written()

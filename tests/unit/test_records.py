@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an audit record says of a request, and what it never says."""
+
+import base64
+import json
+from collections.abc import Iterator
+
+import pytest
+from direct import ACCOUNT, REGION, Direct, development, unsigned
+
+from keyquorum.model import HttpRequest
+
+SECRET = b"the plaintext that nobody may read"
+
+
+@pytest.fixture
+def kms() -> Iterator[Direct]:
+    with development() as direct:
+        yield direct
+
+
+def test_a_record_says_who_did_what_with_which_key(kms: Direct) -> None:
+    key_id = kms.key()
+    told = kms.send(
+        unsigned(
+            "Encrypt",
+            {"KeyId": key_id, "Plaintext": SECRET, "EncryptionContext": {"tenant": "a"}},
+            (b"user-agent", b"Boto3/1"),
+        )
+    )
+    arn = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{key_id}"
+    record = told.record
+    assert record.pop("eventID") != record["requestID"]
+    assert record.pop("eventTime").endswith("Z")
+    assert record == {
+        "eventSource": "kms.amazonaws.com",
+        "eventName": "Encrypt",
+        "awsRegion": REGION,
+        "sourceIPAddress": "192.0.2.7",
+        "userAgent": "Boto3/1",
+        "requestID": told.answer.request_id,
+        "userIdentity": {
+            "type": "Root",
+            "principalId": ACCOUNT,
+            "arn": f"arn:aws:iam::{ACCOUNT}:root",
+            "accountId": ACCOUNT,
+        },
+        "requestParameters": {"keyId": key_id, "encryptionContext": {"tenant": "a"}},
+        "resources": [{"ARN": arn, "accountId": ACCOUNT}],
+    }
+
+
+def test_a_refusal_is_recorded_with_its_error(kms: Direct) -> None:
+    key_id = kms.key()
+    kms("DisableKey", KeyId=key_id)
+    record = kms("Encrypt", KeyId=key_id, Plaintext=SECRET).record
+    assert record["errorCode"] == "DisabledException"
+    assert record["resources"][0]["ARN"].endswith(key_id)
+    absent = kms("DescribeKey", KeyId="alias/absent").record
+    assert (absent["errorCode"], absent["requestParameters"]) == ("NotFoundException", {"keyId": "alias/absent"})
+    assert kms("Sign", KeyId=key_id).record["errorCode"] == "UnsupportedOperationException"
+
+
+def test_no_record_holds_a_plaintext_a_ciphertext_or_a_data_key(kms: Direct) -> None:
+    key_id = kms.key()
+    encrypted = kms("Encrypt", KeyId=key_id, Plaintext=SECRET)
+    ciphertext = encrypted.body["CiphertextBlob"]
+    decrypted = kms("Decrypt", CiphertextBlob=ciphertext)
+    data_key = kms("GenerateDataKey", KeyId=key_id, KeySpec="AES_256")
+    random = kms("GenerateRandom", NumberOfBytes=32)
+    damaged = kms("Decrypt", CiphertextBlob=ciphertext[:-8] + "AAAAAAA=")
+    assert damaged.code == "InvalidCiphertextException"
+    for told in (encrypted, decrypted, data_key, random, damaged):
+        record = told.answer.record
+        assert record is not None
+        secrets = [SECRET, ciphertext.encode(), base64.b64encode(SECRET)]
+        secrets += [told.body[name].encode() for name in ("Plaintext", "CiphertextBlob") if name in told.body]
+        assert not any(secret in record for secret in secrets)
+
+
+def test_a_grant_token_is_not_recorded(kms: Direct) -> None:
+    told = kms("DescribeKey", KeyId=kms.key(), GrantTokens=["token-that-carries-rights"])
+    assert told.code is None
+    assert b"token-that-carries-rights" not in (told.answer.record or b"")
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        b"",
+        b"\xff\xfe\x80",
+        b"\x00\x01\x1f\x7f",
+        b'"},\n{"eventName":"Forged"}',
+        b"a\r\nb\x0bc\x0cd\x1ce\x85f",
+        "\u2028\u2029".encode(),
+        b"\\" * 50,
+        b"x" * 60_000,
+    ],
+)
+def test_a_record_is_one_line_of_json_whatever_the_client_calls_itself(kms: Direct, agent: bytes) -> None:
+    told = kms.send(unsigned("ListKeys", {}, (b"user-agent", agent)))
+    record = told.answer.record
+    assert record is not None
+    assert b"\n" not in record
+    assert b"\r" not in record
+    assert json.loads(record)["userAgent"] == agent.decode("latin-1")[:1024]
+    assert json.loads(record)["eventName"] == "ListKeys"
+
+
+def test_what_the_client_controls_is_cut(kms: Direct) -> None:
+    key_id = kms.key()
+    context = {f"{n}-" + "k" * 5_000: "v" * 5_000 for n in range(200)}
+    told = kms("Encrypt", KeyId=key_id, Plaintext=SECRET, EncryptionContext=context)
+    recorded = told.record["requestParameters"]["encryptionContext"]
+    assert len(recorded) <= 64
+    assert max(len(part) for pair in recorded.items() for part in pair) <= 1024
+    named = kms("DescribeKey", KeyId="a" * 2_000).record
+    assert len(json.dumps(named)) < 4_000
+
+
+def test_a_context_that_no_line_may_be_broken_by(kms: Direct) -> None:
+    context = {"a\nb": 'c"\n}{"', "\u2028": "\u0000"}
+    record = kms("Encrypt", KeyId=kms.key(), Plaintext=SECRET, EncryptionContext=context).answer.record
+    assert record is not None
+    assert b"\n" not in record
+    assert json.loads(record)["requestParameters"]["encryptionContext"] == context
+
+
+def test_both_keys_of_a_reencryption_are_recorded_and_the_context_it_decrypts_with(kms: Direct) -> None:
+    one, two = kms.key(), kms.key()
+    ciphertext = kms("Encrypt", KeyId=one, Plaintext=SECRET, EncryptionContext={"from": "a"}).body["CiphertextBlob"]
+    record = kms(
+        "ReEncrypt",
+        CiphertextBlob=ciphertext,
+        SourceEncryptionContext={"from": "a"},
+        DestinationKeyId=two,
+        DestinationEncryptionContext={"to": "b"},
+    ).record
+    assert [resource["ARN"][-36:] for resource in record["resources"]] == [one, two]
+    assert record["requestParameters"]["encryptionContext"] == {"from": "a"}
+
+
+def test_a_request_that_is_not_authenticated_has_no_record(kms: Direct) -> None:
+    forged = unsigned("ListKeys", {}, (b"authorization", b"AWS4-HMAC-SHA256 nonsense"))
+    told = kms.send(forged)
+    assert (told.code, told.answer.record) == ("IncompleteSignatureException", None)
+    assert kms.service.refusals.counts == {"IncompleteSignatureException": 1}
+    nowhere = HttpRequest(b"POST", b"/elsewhere", forged.headers[:3], b"{}", "192.0.2.7")
+    assert (kms.send(nowhere).code, kms.send(nowhere).answer.record) == ("UnknownOperationException", None)
+
+
+def test_the_record_of_a_change_is_in_its_transaction_and_not_in_its_answer(kms: Direct) -> None:
+    assert kms("CreateKey").answer.record is None
