@@ -3,4 +3,5 @@
 
 from keyquorum.cli import main
 
-main()
+if __name__ == "__main__":  # processes that are spawned import this module too
+    main()

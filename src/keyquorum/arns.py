@@ -36,7 +36,8 @@ class KeyRef(msgspec.Struct, frozen=True, gc=False):
 def parse(text: str, *, declares_invalid_arn: bool) -> KeyRef:
     """Parse a key ID, key ARN, alias name or alias ARN.
 
-    Raises ValidationException for what is not ASCII, NotFoundException, or InvalidArnException for an ARN where the operation declares that error.
+    Raises ValidationException for what is not ASCII, NotFoundException, or InvalidArnException for an ARN where the
+    operation declares that error.
     """
     if not text.isascii():
         # A rule of the service that its model does not tell.

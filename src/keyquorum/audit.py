@@ -14,7 +14,7 @@ import os
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -25,7 +25,9 @@ WRITERS: Final = 1024
 
 _CLOSED: Final = -1
 _MAX_TEXT: Final = 1024
-_MAX_CONTEXT_PAIRS: Final = 64
+_MAX_CONTEXT: Final = 8192
+_TEXTS: Final = ("key_id", "source_key_id", "destination_key_id", "target_key_id", "alias_name", "grant_id")
+_CONTEXTS: Final = ("encryption_context", "source_encryption_context", "destination_encryption_context")
 _encoder = msgspec.json.Encoder()
 
 
@@ -45,8 +47,18 @@ class Resource(msgspec.Struct, frozen=True, gc=False):
 
 
 class Parameters(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename="camel"):
+    """``truncated``: something of the request was longer than a record may be made by it."""
+
     key_id: str | None = None
+    source_key_id: str | None = None
+    destination_key_id: str | None = None
+    target_key_id: str | None = None
+    alias_name: str | None = None
+    grant_id: str | None = None
     encryption_context: dict[str, str] | None = None
+    source_encryption_context: dict[str, str] | None = None
+    destination_encryption_context: dict[str, str] | None = None
+    truncated: bool = False
 
 
 class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename="camel"):
@@ -79,10 +91,26 @@ def bounded(text: str) -> str:
     return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT]
 
 
-def bounded_context(context: dict[str, str] | None) -> dict[str, str] | None:
-    if not context:
-        return None
-    return {bounded(k): bounded(v) for k, v in list(context.items())[:_MAX_CONTEXT_PAIRS]}
+def parameters(request: object) -> Parameters:
+    """What a record tells of a request: names and encryption contexts, within bounds; nothing else of it.
+
+    A context that is too large is left out as a whole, so that no two contexts look alike in the record.
+    """
+    told: dict[str, Any] = {}
+    truncated = False
+    for member in _TEXTS:
+        text = getattr(request, member, None)
+        if text is not None:
+            told[member] = bounded(text)
+            truncated |= len(text) > _MAX_TEXT
+    for member in _CONTEXTS:
+        context = getattr(request, member, None)
+        if context:
+            if sum(len(k) + len(v) for k, v in context.items()) <= _MAX_CONTEXT:
+                told[member] = context
+            else:
+                truncated = True
+    return Parameters(**told, truncated=truncated)
 
 
 class AuditError(Exception):

@@ -4,21 +4,24 @@ and writes under the write lock, so that two servers may start on one empty data
 
 import sqlalchemy as sa
 
+from keyquorum import lifecycle
 from keyquorum.authz.policy import default_key_policy
 from keyquorum.custody.root import RootKey
 from keyquorum.custody.seal import Seal
+from keyquorum.errors import IncorrectKeyMaterialException, UnsupportedOperationException
 from keyquorum.keyring import Keyring, new_access_key_id, new_principal_id, new_secret
 from keyquorum.model import ROOT, USER, AccessKey, Alias, Key, Principal
-from keyquorum.seed import Seed, SeedKey, SeedUser
-from keyquorum.specs import SPECS
+from keyquorum.seed import Seed, SeedError, SeedKey, SeedUser
+from keyquorum.specs import ENCRYPT_DECRYPT
 from keyquorum.store import roots, schema
 from keyquorum.store.engine import Database, Transaction
 from keyquorum.store.store import Store
 
 
 def has_root(database: Database) -> bool:
+    """Whether there is a root key; a database without any tables has none."""
     with database.read() as connection:
-        return roots.sealed_root(connection) is not None
+        return sa.inspect(connection).has_table(schema.root_keys.name) and roots.sealed_root(connection) is not None
 
 
 def create_root(database: Database, seal: Seal, now: float) -> None:
@@ -60,8 +63,12 @@ def apply_seed(store: Store, keyring: Keyring, seed: Seed, account: str, region:
             ensure_account(txn, store, keyring, entry.id, now)
         for user in seed.user:
             _apply_user(txn, store, keyring, user, user.account or account, now)
-        for key in seed.key:
-            _apply_key(txn, store, keyring, key, key.account or account, key.region or region, now)
+        for number, key in enumerate(seed.key, 1):
+            try:
+                _apply_key(txn, store, keyring, key, key.account or account, key.region or region, now)
+            except (IncorrectKeyMaterialException, UnsupportedOperationException) as error:
+                problem = error.message or f"is no key material for spec {key.spec}"
+                raise SeedError(f"the seed file, [[key]] number {number}, material: {problem}") from error
 
 
 def _apply_user(txn: Transaction, store: Store, keyring: Keyring, user: SeedUser, account: str, now: float) -> None:
@@ -80,24 +87,28 @@ def _apply_key(
 ) -> None:
     if not store.keys.is_taken(txn.connection, seed.id):
         ensure_account(txn, store, keyring, account, now)
-        given = None if seed.material is None else bytes.fromhex(seed.material)
-        material = keyring.new_material(seed.id, seed.spec, now, given)
+        material = None
+        if seed.material is not None:
+            secret = keyring.parse_material(seed.spec, bytes.fromhex(seed.material))
+            material = keyring.wrap_material(seed.id, region, secret, now)
+        elif seed.origin == "AWS_KMS":
+            material = keyring.wrap_material(seed.id, region, keyring.generate(seed.spec), now)
         key = Key(
             key_id=seed.id,
             account=account,
             region=region,
             spec=seed.spec,
-            usage=seed.usage or str(SPECS[seed.spec].default_usage),
+            usage=seed.usage or ENCRYPT_DECRYPT,
             origin=seed.origin,
-            state=seed.state,
+            state=seed.state if material is not None else lifecycle.PENDING_IMPORT,
             description=seed.description,
             created_at=now,
-            material_id=material.material_id,
+            material_id=material.material_id if material is not None else "",
             deletion_date=None if seed.deletion_date is None else seed.deletion_date.timestamp(),
             tags=tuple(sorted(seed.tags.items())),
         )
-        store.keys.insert(txn, key, material, seed.policy or default_key_policy(account))
-    record = store.keys.load(txn.connection, seed.id)
+        store.keys.insert(txn, key, [material] if material else [], seed.policy or default_key_policy(account))
+    record = store.keys.load(txn.connection, seed.id, region)
     if record is None:
         return  # deleted since: a key ID is never used again, and its aliases went with it
     place = (record.key.account, record.key.region)

@@ -26,8 +26,8 @@ class Clock:
     def is_steady(self) -> bool:
         """Whether what cannot be undone may go by this clock; to be asked regularly.
 
-        A clock that was set forward by more than five minutes may be set back again: for ten minutes it is not believed.
-        Time that the machine slept through is no jump, and neither is what development adds.
+        A clock that was set forward by more than five minutes may be set back again: for ten minutes it is not
+        believed. Time that the machine slept through is no jump, and neither is what development adds.
         """
         uptime = _uptime()
         difference = time.time() - uptime

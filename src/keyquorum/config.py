@@ -3,11 +3,12 @@
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from keyquorum.arns import AWS, VERENC
+from keyquorum.quotas import Quotas
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -35,6 +36,8 @@ class Settings:
     audit_sync: bool = False
     lock_timeout: float = 5.0
     trusted_proxies: tuple[Network, ...] = ()
+    regions: frozenset[str] | None = None
+    quotas: Quotas = field(default_factory=Quotas)
 
     def check(self) -> None:
         """Raises ConfigError for the first thing that is wrong."""
@@ -42,6 +45,11 @@ class Settings:
             raise ConfigError(f"--account must be 12 digits, not {self.account!r}")
         if _REGION.fullmatch(self.region) is None:
             raise ConfigError(f"--region must look like us-east-1, not {self.region!r}")
+        for region in self.regions or ():
+            if _REGION.fullmatch(region) is None:
+                raise ConfigError(f"--regions must look like us-east-1,eu-west-1, not {region!r}")
+        if self.regions is not None and self.region not in self.regions:
+            raise ConfigError(f"--regions must hold --region, which is {self.region}")
         if self.arn_format not in (AWS, VERENC):
             raise ConfigError(f"--arn-format must be {AWS} or {VERENC}, not {self.arn_format!r}")
         if not 0 <= self.port <= 65_535:

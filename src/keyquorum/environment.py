@@ -10,6 +10,7 @@ from keyquorum.app import open_data
 from keyquorum.custody.seal import SealError
 from keyquorum.errors import IntegrityError, KMSError
 from keyquorum.layout import DataDirectory, Endpoint
+from keyquorum.store.migrate import SchemaError
 
 
 class NoServerError(Exception):
@@ -24,14 +25,14 @@ def read(data: Path) -> dict[str, str]:
     except (OSError, msgspec.DecodeError) as error:
         raise NoServerError(f"no server has been started on {data}") from error
     try:
-        opened = open_data(data, lock_timeout=5.0, create=False)
+        opened = open_data(data, lock_timeout=5.0, create=False)  # as it is: nothing is made or upgraded
         with opened.database.read() as connection:
             access_key = opened.store.identities.root_access_key(connection, endpoint.account)
         if access_key is None:
             raise NoServerError(f"the root of account {endpoint.account} has no access key")
         secret = opened.keyring.secret_of(access_key)
         opened.database.close()
-    except (IntegrityError, KMSError, OSError, SealError) as error:
+    except (IntegrityError, KMSError, OSError, SchemaError, SealError) as error:
         raise NoServerError(f"the data directory {data} cannot be opened: {error}") from error
     return {
         "AWS_ENDPOINT_URL_KMS": endpoint.url,

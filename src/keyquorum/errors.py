@@ -163,6 +163,26 @@ class NotFoundException(KMSError):
     pass
 
 
+class ExpiredImportTokenException(KMSError):
+    pass
+
+
+class InvalidGrantTokenException(KMSError):
+    pass
+
+
+class InvalidImportTokenException(KMSError):
+    pass
+
+
+class KMSInvalidMacException(KMSError):
+    pass
+
+
+class KMSInvalidSignatureException(KMSError):
+    pass
+
+
 class TagException(KMSError):
     pass
 

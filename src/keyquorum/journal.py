@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 
 from keyquorum.audit import WRITERS, AuditLog
 from keyquorum.errors import DependencyTimeoutException
-from keyquorum.store import outbox
 from keyquorum.store.engine import Database, Transaction
+from keyquorum.store.outbox import Outbox
 
 _log = logging.getLogger(__name__)
 
@@ -31,8 +31,9 @@ class Entry(NamedTuple):
 
 
 class Journal:
-    def __init__(self, database: Database, log: AuditLog) -> None:
+    def __init__(self, database: Database, outbox: Outbox, log: AuditLog) -> None:
         self._database = database
+        self._outbox = outbox
         self._log = log
         self._lock = threading.Lock()
         self._written: list[int] = []
@@ -49,8 +50,8 @@ class Journal:
                 raise DependencyTimeoutException(detail="too many audit records wait for the audit file")
             done = self._written[:_AT_ONCE]
         if done:
-            outbox.remove(txn, done)
-        row = outbox.add(txn, self._log.writer, self._log.position, event_id, record)
+            self._outbox.remove(txn, done)
+        row = self._outbox.add(txn, self._log.writer, self._log.position, event_id, record)
         return Entry(row, record, done)
 
     def publish(self, entry: Entry) -> None:
@@ -78,30 +79,29 @@ class Journal:
 
     def recover(self) -> None:
         """Write what an earlier process with this audit file committed and did not write."""
-        _drain(self._database, self._log)
+        self._drain(self._log)
 
     def recover_others(self, directory: Path, *, sync: bool) -> None:
         """The same for audit files that no living process owns."""
         with self._database.read() as connection:
-            left = outbox.writers(connection)
+            left = self._outbox.writers(connection)
         for writer in left:
             # The database may say anything, and this becomes the name of a file.
             if type(writer) is not int or not 0 <= writer < WRITERS or writer == self._log.writer:
                 continue
             log = AuditLog.own(directory, writer, sync=sync)
             if log is not None:
-                _drain(self._database, log)
+                self._drain(log)
                 log.close()
 
-
-def _drain(database: Database, log: AuditLog) -> None:
-    with database.read() as connection:
-        waiting = outbox.waiting(connection, log.writer)
-    if not waiting:
-        return
-    there = log.contains_after(min(w.position for w in waiting), [w.event_id for w in waiting])
-    missing = [w.record for w in waiting if w.event_id not in there]
-    if missing:
-        log.write(missing)
-    with database.write() as txn:
-        outbox.remove(txn, [w.row for w in waiting])
+    def _drain(self, log: AuditLog) -> None:
+        with self._database.read() as connection:
+            waiting = self._outbox.waiting(connection, log.writer)
+        if not waiting:
+            return
+        there = log.contains_after(min(w.position for w in waiting), [w.event_id for w in waiting])
+        missing = [w.record for w in waiting if w.event_id not in there]
+        if missing:
+            log.write(missing)
+        with self._database.write() as txn:
+            self._outbox.remove(txn, [w.row for w in waiting])

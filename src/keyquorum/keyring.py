@@ -2,26 +2,25 @@
 """The only door to ``crypto``: what turns an authorized key, or a wrapped secret, into its use.
 
 Root key -> keyring keys (versioned) -> key material and access keys' secrets. Every wrapped blob is bound to what it
-is for and whose it is, so that rows cannot be swapped. Opened materials are kept in memory, bounded, until ``forget``.
+is for and whose it is, so that rows cannot be swapped. Opened material is kept with the record that it belongs to, and
+goes when that goes.
 """
 
 import hmac
 import os
 import secrets
-from collections.abc import Container
-from typing import Final
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 
 from keyquorum import blob
 from keyquorum.authz.authorize import AuthorizedKey
+from keyquorum.crypto import apart, importing, software
+from keyquorum.crypto.provider import Agreement, Encapsulation, Encrypter, Mac, PublicHalf, Signer
 from keyquorum.crypto.xaes import KEY_SIZE, NONCE_SIZE, XAES256GCM
 from keyquorum.custody.root import RootKey
 from keyquorum.errors import IncorrectKeyException, IntegrityError, InvalidCiphertextException
 from keyquorum.model import AccessKey, KeyMaterial
-from keyquorum.specs import SPECS
-
-_OPENED: Final = 20_000
 
 
 def _bound_to(*parts: str) -> bytes:
@@ -37,7 +36,6 @@ class Keyring:
         self._keys = {v: XAES256GCM(root.unwrap_keyring_key(v, w)) for v, w in wrapped.items()}
         self._current = max(self._keys)
         self._material_ids = root.derive("material id")
-        self._opened: dict[str, dict[str, XAES256GCM]] = {}
 
     @staticmethod
     def first_key(root: RootKey) -> tuple[int, bytes]:
@@ -47,12 +45,12 @@ class Keyring:
     # -- what encrypts and decrypts for callers
 
     def encrypt(self, key: AuthorizedKey, plaintext: bytes, context: dict[str, str] | None) -> bytes:
-        """A ciphertext blob under the key's current material."""
+        """A ciphertext blob under the current material of a symmetric encryption key."""
         material_id = key.key.material_id
         head = blob.header(key.key.key_id, material_id)
         nonce = os.urandom(NONCE_SIZE)
-        sealed = self._material(key, material_id).encrypt(nonce, plaintext, blob.associated_data(head, context))
-        return head + nonce + sealed
+        aead: XAES256GCM = self._open(key, material_id)
+        return head + nonce + aead.encrypt(nonce, plaintext, blob.associated_data(head, context))
 
     def decrypt(self, key: AuthorizedKey, ciphertext: bytes, context: dict[str, str] | None) -> tuple[bytes, str]:
         """The plaintext, and the ID of the material that it was under.
@@ -69,54 +67,107 @@ class Keyring:
             )
         if parsed.material_id not in key.materials:
             raise InvalidCiphertextException
-        aead = self._material(key, parsed.material_id)
+        aead: XAES256GCM = self._open(key, parsed.material_id)
         try:
             plaintext = aead.decrypt(parsed.nonce, parsed.sealed, blob.associated_data(parsed.header, context))
         except InvalidTag:
             raise InvalidCiphertextException from None
         return plaintext, parsed.material_id
 
+    # -- asymmetric and HMAC keys, opened; what each can do is its spec's usage
+
+    def encrypter(self, key: AuthorizedKey) -> Encrypter:
+        opened: Encrypter = self._open(key, key.key.material_id)
+        return opened
+
+    def signer(self, key: AuthorizedKey) -> Signer:
+        opened: Signer = self._open(key, key.key.material_id)
+        return opened
+
+    def mac(self, key: AuthorizedKey) -> Mac:
+        opened: Mac = self._open(key, key.key.material_id)
+        return opened
+
+    def agreement(self, key: AuthorizedKey) -> Agreement:
+        opened: Agreement = self._open(key, key.key.material_id)
+        return opened
+
+    def encapsulation(self, key: AuthorizedKey) -> Encapsulation:
+        opened: Encapsulation = self._open(key, key.key.material_id)
+        return opened
+
+    def public_half(self, key: AuthorizedKey) -> PublicHalf:
+        opened: PublicHalf = self._open(key, key.key.material_id)
+        return opened
+
+    def _open(self, key: AuthorizedKey, material_id: str) -> Any:
+        opened = key.opened.get(material_id)
+        if opened is None:
+            secret = self._unwrapped(key.materials[material_id])
+            opened = key.opened[material_id] = software.open_material(key.key.spec, secret)
+        return opened
+
+    # -- what has no key of ours
+
     def random(self, count: int) -> bytes:
         """``count`` bytes of the operating system's generator."""
         return os.urandom(count)
 
+    def data_key_pair(self, spec: str) -> tuple[bytes, bytes]:
+        """(private key as PKCS #8 in DER, public key as SubjectPublicKeyInfo in DER)."""
+        return software.generate_pair(spec)
+
+    # -- tokens: what the server gives out to be given back, without keeping any of it
+
+    def seal_token(self, purpose: str, content: bytes) -> bytes:
+        """Sealed content; different each time, and good until its keyring key is gone."""
+        return self._current.to_bytes(4, "big") + self._wrap(_bound_to(purpose), content)
+
+    def open_token(self, purpose: str, token: bytes) -> bytes | None:
+        """The content, or None for what was not sealed here for this purpose."""
+        try:
+            return self._unwrap(int.from_bytes(token[:4], "big"), _bound_to(purpose), token[4:])
+        except IntegrityError:
+            return None
+
+    # -- imports
+
+    def new_wrapping_key(self, key_spec: str, wrapping_key_spec: str, algorithm: str) -> tuple[bytes, bytes]:
+        """(private half as PKCS #8, public half as SubjectPublicKeyInfo, both in DER) of a key to wrap material of
+        ``key_spec`` with. Raises UnsupportedOperationException for what does not go together."""
+        importing.check_wrapping(key_spec, wrapping_key_spec, algorithm)
+        return importing.new_wrapping_key(wrapping_key_spec)
+
+    def unwrap_import(self, key_spec: str, algorithm: str, private: bytes, encrypted: bytes) -> bytes:
+        """Imported key material, validated. Raises InvalidCiphertextException or IncorrectKeyMaterialException."""
+        return self.parse_material(key_spec, importing.unwrap(algorithm, private, encrypted))
+
     # -- key material
 
-    def new_material(self, key_id: str, spec: str, now: float, material: bytes | None = None) -> KeyMaterial:
-        """Wrap key material for a key: the given one, or a new one of the spec's length.
+    def generate(self, spec: str) -> bytes:
+        """New key material, to be wrapped. RSA takes up to seconds."""
+        return software.generate(spec)
 
-        The ID tells equal materials of one key from others, and tells nobody without the root key anything else.
+    def parse_material(self, spec: str, plaintext: bytes) -> bytes:
+        """Key material in the format of an import, to be wrapped. Raises as ``unwrap_import`` does."""
+        return apart.parse_import(spec, plaintext)
+
+    def wrap_material(self, key_id: str, region: str, material: bytes, now: float) -> KeyMaterial:
+        """Wrap key material for a key in one Region.
+
+        The ID tells equal materials of one key from others, and tells nobody without the root key anything else. It is
+        the same in every Region.
         """
-        material = material or os.urandom(SPECS[spec].material_bytes)
         digest = hmac.digest(self._material_ids, _bound_to(key_id) + material, "sha256")
         material_id = digest.hex()
         wrapped = self._wrap(_bound_to("key material", key_id, material_id), material)
-        return KeyMaterial(material_id, key_id, self._current, wrapped, now)
+        return KeyMaterial(material_id, key_id, region, "CURRENT", self._current, wrapped, now)
 
-    def forget(self, key_id: str) -> None:
-        """Drop a key's opened materials."""
-        self._opened.pop(key_id, None)
-
-    def keep_only(self, key_ids: Container[str]) -> None:
-        """Drop the opened materials of all other keys: what is not cached is not heard of when it is deleted."""
-        for key_id in list(self._opened):
-            if key_id not in key_ids:
-                self._opened.pop(key_id, None)
-
-    def _material(self, key: AuthorizedKey, material_id: str) -> XAES256GCM:
-        key_id = key.key.key_id
-        opened = self._opened.get(key_id)
-        if opened is not None and material_id in opened:
-            return opened[material_id]
-        material = key.materials[material_id]
-        secret = self._unwrap(
-            material.keyring_version, _bound_to("key material", key_id, material_id), material.wrapped
-        )
-        aead = XAES256GCM(secret)
-        while len(self._opened) >= _OPENED:
-            self._opened.pop(next(iter(self._opened)), None)
-        self._opened.setdefault(key_id, {})[material_id] = aead
-        return aead
+    def _unwrapped(self, material: KeyMaterial) -> bytes:
+        if material.wrapped is None:
+            raise IntegrityError(f"key {material.key_id} is in use without its key material")
+        bound = _bound_to("key material", material.key_id, material.material_id)
+        return self._unwrap(material.keyring_version, bound, material.wrapped)
 
     # -- access keys
 

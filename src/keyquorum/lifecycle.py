@@ -76,7 +76,7 @@ _ROWS: Final = {
     "DisableKey": "..SSS.SS",
     "ScheduleKeyDeletion": "..SS...S",
     "CancelKeyDeletion": "NN..NNNN",
-    "DeleteKey": "NN.SNNNN",  # the deletion itself, by the job: no operation of the API
+    "DeleteKey": "NN.SNNNN",  # this and the others below in brackets are the jobs', no operations of the API
     # grants
     "CreateGrant": ".DSSS.S.",
     "RetireGrant": "........",
@@ -87,10 +87,12 @@ _ROWS: Final = {
     "GetKeyRotationStatus": "....UU..",
     "ListKeyRotations": ".....U..",
     "RotateKeyOnDemand": ".DSSSUS.",
+    "RotateKey": ".DSSSSS.",  # (the automatic rotation)
     # imported material
     "GetParametersForImport": "..SS.USS",
     "ImportKeyMaterial": "..SS.US.",
     "DeleteImportedKeyMaterial": ".....SSS",
+    "DeleteExpiredKeyMaterial": "........",  # (the expiry)
     # multi-Region
     "ReplicateKey": ".DSSSSSS",
     "UpdatePrimaryRegion": ".DSSSSS.",
@@ -116,8 +118,12 @@ AFTER: Final = {
     "DisableKey": DISABLED,
     "ScheduleKeyDeletion": PENDING_DELETION,
     "CancelKeyDeletion": DISABLED,
+    "ImportKeyMaterial": ENABLED,
 }
 
+
+#: The states in which a key is rotated when the date comes; in others it waits.
+ROTATING: Final = (ENABLED,)
 
 #: The states that a seed file may put a key in.
 SEEDED: Final = (ENABLED, DISABLED, PENDING_DELETION)
@@ -152,9 +158,24 @@ def shows_deletion_date(state: str) -> bool:
     return state == PENDING_DELETION
 
 
+def awaits_replicas(state: str) -> bool:
+    """Whether the key is a primary that is deleted once its replicas are."""
+    return state == PENDING_REPLICA_DELETION
+
+
 def awaits_material(state: str) -> bool:
-    """Whether the key has no usable material yet, so that KeyMetadata names none."""
+    """Whether the key needs key material to be imported before it can be used."""
     return state == PENDING_IMPORT
+
+
+def after_loss_of_material(state: str) -> str:
+    """The state of a key that has lost imported material: a scheduled deletion goes on, all else waits for it."""
+    return state if state in (PENDING_DELETION, PENDING_REPLICA_DELETION) else PENDING_IMPORT
+
+
+def shows_rotation(state: str) -> bool:
+    """Whether GetKeyRotationStatus tells that rotation is enabled: not while a deletion is pending."""
+    return state not in (PENDING_DELETION, PENDING_REPLICA_DELETION)
 
 
 def may_be_seeded(state: str) -> bool:

@@ -46,7 +46,13 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class Key(msgspec.Struct, frozen=True):
-    """A KMS key without its material. Times are seconds since the epoch; ``tags`` are in order of their keys."""
+    """A KMS key without its material. Times are seconds since the epoch, windows and periods days.
+
+    ``tags`` are in order of their keys. ``material_id`` is the current material's, empty before the first import.
+    ``primary_region`` is None for a single-Region key; a multi-Region key has a row, and materials, in each Region.
+    ``rotation_period`` is None while automatic rotation is off. ``pending_window`` counts from the deletion of the last
+    replica where a primary waits for that, and then there is no ``deletion_date`` yet.
+    """
 
     key_id: str
     account: str
@@ -58,30 +64,84 @@ class Key(msgspec.Struct, frozen=True):
     description: str
     created_at: float
     material_id: str
+    primary_region: str | None = None
     deletion_date: float | None = None
+    pending_window: int | None = None
+    rotation_period: int | None = None
+    next_rotation: float | None = None
+    on_demand_rotations: int = 0
     tags: tuple[tuple[str, str], ...] = ()
     version: int = 1
 
+    @property
+    def name(self) -> str:
+        """What the key is cached and announced under."""
+        return key_name(self.key_id, self.region)
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether it is a multi-Region primary key."""
+        return self.primary_region == self.region
+
+    @property
+    def is_replica(self) -> bool:
+        return self.primary_region is not None and self.primary_region != self.region
+
+
+def key_name(key_id: str, region: str) -> str:
+    return f"{key_id}@{region}"
+
 
 class KeyMaterial(msgspec.Struct, frozen=True):
-    """One key material of a key, wrapped under a keyring key. ``wrapped`` opens for its own key and ID alone."""
+    """One key material of a key in one Region, wrapped under a keyring key.
+
+    ``wrapped`` opens for its own key ID and material ID alone; it is None while imported material is deleted, or has
+    expired.
+    ``state`` is the model's KeyMaterialState. ``valid_to`` is None for material that does not expire.
+    """
 
     material_id: str
     key_id: str
+    region: str
+    state: str
     keyring_version: int
-    wrapped: bytes
+    wrapped: bytes | None
     created_at: float
+    rotated_at: float | None = None
+    rotation_type: str | None = None
+    valid_to: float | None = None
+    description: str | None = None
     version: int = 1
 
     def __repr__(self) -> str:
-        return f"KeyMaterial({self.material_id!r}, key_id={self.key_id!r})"
+        return f"KeyMaterial({self.material_id!r}, key_id={self.key_id!r}, region={self.region!r})"
 
 
 class KeyRecord(msgspec.Struct, frozen=True):
-    """A key and all its materials, as loaded and verified in one snapshot."""
+    """A key and all its materials, as loaded and verified in one snapshot. ``opened`` holds what the keyring has opened
+    of them, so that it goes when the record does."""
 
     key: Key
     materials: dict[str, KeyMaterial]
+    opened: dict[str, object] = msgspec.field(default_factory=dict)
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """A grant. Principals are ARNs, service principals host names; ``constraints`` is the model's JSON, canonical."""
+
+    grant_id: str
+    key_id: str
+    region: str
+    name: str | None
+    grantee: str
+    retiring: str | None
+    issuing_account: str
+    operations: tuple[str, ...]
+    constraints: str | None
+    created_at: float
+    grantee_is_service: bool = False
+    retiring_is_service: bool = False
+    version: int = 1
 
 
 class Alias(msgspec.Struct, frozen=True):

@@ -29,7 +29,9 @@ from keyquorum.model import Answer, Caller, HttpRequest
 from keyquorum.ops import registry
 from keyquorum.ops.operation import Call, Keys, Operation, Services
 from keyquorum.resolve import resolve
+from keyquorum.specs import SPECS
 from keyquorum.store.store import CachedView, LockedView, View
+from keyquorum.usagelog import UsageLog
 from keyquorum.wire import query
 from keyquorum.wire.protocols import JSON11, Protocol, protocol_of
 
@@ -38,9 +40,16 @@ _log = logging.getLogger(__name__)
 
 class Pipeline:
     def __init__(
-        self, services: Services, authenticator: Authenticator, journal: Journal, refusals: Refusals, clock: Clock
+        self,
+        services: Services,
+        authenticator: Authenticator,
+        journal: Journal,
+        usage: UsageLog,
+        refusals: Refusals,
+        clock: Clock,
     ) -> None:
         self._services = services
+        self._usage = usage
         self._authenticator = authenticator
         self._journal = journal
         self._refusals = refusals
@@ -72,15 +81,15 @@ class Pipeline:
     def _authenticated(
         self, http: HttpRequest, protocol: Protocol, name: str, caller: Caller, request_id: str, may_block: bool
     ) -> Answer:
-        call = Call(self._services, caller, self._clock.now(), request_id)
+        call = Call(self._services, caller, self._clock.now(), request_id, may_wait=may_block)
         trace = recording.Trace(call, protocol.event_source, name, http)
         try:
             operation = _lookup(protocol, name)
-            if (operation.changes or operation.waits) and not may_block:
-                raise WouldBlock
+            if operation.changes or operation.waits:
+                call.wait()
             # (2) the body, by the model
             trace.request = request = protocol.decode(name, http.body)
-            response = self._perform(operation, call, request, trace, may_block)
+            response = self._perform(operation, call, request, trace)
             # (8) the result, encoded; the record of what changed nothing is written before the answer leaves
             body = protocol.encode(name, response, request_id)
         except KMSError as error:
@@ -95,50 +104,60 @@ class Pipeline:
 
     def act(self, operation: Operation, request: Any, caller: Caller) -> None:
         """Steps (3) to (7) for what the system does by itself; raises KMSError."""
-        call = Call(self._services, caller, self._clock.now(), recording.new_id())
+        call = Call(self._services, caller, self._clock.now(), recording.new_id(), may_wait=True)
         trace = recording.Trace(call, JSON11.event_source, operation.name, None)
         trace.request = request
-        self._perform(operation, call, request, trace, may_block=True)
+        self._perform(operation, call, request, trace)
 
-    def _perform(
-        self, operation: Operation, call: Call, request: Any, trace: "recording.Trace", may_block: bool
-    ) -> Any:
-        store = self._services.store
+    def _perform(self, operation: Operation, call: Call, request: Any, trace: recording.Trace) -> Any:
+        if getattr(request, "recipient", None) is not None:
+            raise ValidationException("Recipient is not supported: this server attests no enclaves.")
+        view = CachedView(self._services.store, may_block=call.may_wait)
         if not operation.changes:
-            return self._decide_and_run(operation, call, request, trace, CachedView(store, may_block=may_block))
-        # (6) one transaction, in which the decision is made on locked rows
-        with store.database.write() as call.txn:
-            response = self._decide_and_run(operation, call, request, trace, LockedView(store, call.txn))
+            return self._run(operation, call, request, trace, self._decide(operation, call, request, trace, view))
+        if operation.prepare is not None:
+            # What takes long is done for a caller who is authorized, and before the database is locked.
+            call.prepared = operation.prepare(call, request, self._decide(operation, call, request, trace, view))
+        # One transaction, in which the decision is made on locked rows
+        with self._services.store.database.write() as call.txn:
+            locked = LockedView(self._services.store, call.txn)
+            keys = self._decide(operation, call, request, trace, locked)
+            response = self._run(operation, call, request, trace, keys)
             # (7) a change commits together with its audit record
             entry = self._journal.enter(call.txn, trace.event_id, trace.record())
         self._journal.publish(entry)
         return response
 
-    def _decide_and_run(
-        self, operation: Operation, call: Call, request: Any, trace: "recording.Trace", view: View
-    ) -> Any:
-        if getattr(request, "recipient", None) is not None:
-            raise ValidationException("Recipient is not supported: this server attests no enclaves.")
+    def _decide(self, operation: Operation, call: Call, request: Any, trace: recording.Trace, view: View) -> Keys:
         # (3) the keys that the operation is about, and the permission that it needs on each
-        uses = operation.keys(request)
+        uses = operation.keys(call, request)
         # (4) they are loaded, and the decision is made
         records = [resolve(view, call, operation.name, use) for use in uses]
         trace.keys = [record.key for record in records]
-        keys: Keys = tuple(
-            authorize(call.caller, use.permission, record) for use, record in zip(uses, records, strict=True)
+        keys = tuple(
+            [authorize(call.caller, use.permission, record) for use, record in zip(uses, records, strict=True)]
         )
-        operation.check(request, keys)
+        operation.check(call, request, keys)
         # (5) usage, then state
-        for use, key in zip(uses, keys, strict=True):
-            if operation.usage is not None and key.key.usage != operation.usage:
+        for use, authorized in zip(uses, keys, strict=True):
+            key = authorized.key
+            if operation.usage is not None and key.usage != operation.usage:
                 raise InvalidKeyUsageException(
-                    f"{call.arn(key.key)} key usage is {key.key.usage} which is not valid for {operation.name}."
+                    f"{call.arn(key)} key usage is {key.usage} which is not valid for {operation.name}."
                 )
-            lifecycle.check(use.row or operation.name, key.key.state, call.arn(key.key))
+            lifecycle.check(use.row or operation.name, key.state, call.arn(key))
+            if operation.tracked and SPECS[key.spec].slow:
+                call.wait()
+        return keys
+
+    def _run(self, operation: Operation, call: Call, request: Any, trace: recording.Trace, keys: Keys) -> Any:
         # (6) the operation itself
         response = operation.run(call, request, keys)
         if getattr(request, "dry_run", None):
             raise DryRunOperationException("The request would have succeeded, but the DryRun option is set.")
+        if operation.tracked:
+            for authorized in keys:
+                self._usage.note(authorized.key, operation.name, call.now, trace.event_id, call.request_id)
         return response
 
     def refuse(self, error: KMSError) -> Answer:

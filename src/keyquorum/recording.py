@@ -33,7 +33,7 @@ class Trace:
 
     def record(self, error_code: str | None = None) -> bytes:
         """The record as it is to be written; ``error_code`` for a request that was refused."""
-        call, request = self._call, self.request
+        call = self._call
         caller = call.caller
         agent = address = _INTERNAL
         if self._http is not None:
@@ -41,8 +41,6 @@ class Trace:
             for name, value in self._http.headers:
                 if name == b"user-agent":
                     agent = value.decode("latin-1")
-        context = getattr(request, "encryption_context", None) or getattr(request, "source_encryption_context", None)
-        key_id = getattr(request, "key_id", None)
         return audit.encode(
             audit.Record(
                 event_time=audit.time_of(call.now),
@@ -56,9 +54,7 @@ class Trace:
                 user_identity=audit.Identity(
                     caller.kind, caller.principal_id, caller.arn, caller.account, caller.access_key_id
                 ),
-                request_parameters=audit.Parameters(
-                    audit.bounded(key_id) if key_id is not None else None, audit.bounded_context(context)
-                ),
+                request_parameters=audit.parameters(self.request),
                 resources=[audit.Resource(call.arn(key), key.account) for key in (*self.keys, *call.made)],
                 error_code=error_code,
             )

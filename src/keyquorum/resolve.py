@@ -16,8 +16,8 @@ def resolve(view: View, call: Call, operation: str, use: KeyUse) -> KeyRecord:
     """The key that ``use`` names. Raises NotFoundException, InvalidArnException or AccessDeniedException."""
     caller = call.caller
     if use.found_in == "ciphertext":
-        record = view.key(use.ref)
-        if record is None or record.key.account != caller.account or record.key.region != caller.region:
+        record = view.key(use.ref, caller.region)
+        if record is None or record.key.account != caller.account:
             raise absent_or_forbidden(caller, use.permission, "the resource associated with this ciphertext")
         return record
 
@@ -39,8 +39,8 @@ def resolve(view: View, call: Call, operation: str, use: KeyUse) -> KeyRecord:
                 f"Alias {call.services.layout.alias(caller.region, account, ref.alias)} is not found."
             )
         key_id = alias.key_id
-    record = view.key(str(key_id))
-    if record is not None and record.key.account == account and record.key.region == caller.region:
+    record = view.key(str(key_id), caller.region)
+    if record is not None and record.key.account == account:
         return record
     if not own:
         raise absent_or_forbidden(caller, use.permission)

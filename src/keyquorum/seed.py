@@ -15,7 +15,7 @@ import msgspec
 from keyquorum import arns, lifecycle
 from keyquorum.authz.policy import parse_identity_policy, parse_key_policy
 from keyquorum.errors import KMSError
-from keyquorum.specs import SPECS, SYMMETRIC_DEFAULT
+from keyquorum.specs import SPECS, SYMMETRIC_DEFAULT, is_symmetric
 
 _ALIAS: Final = re.compile(r"alias/(?!aws(/|$))[a-zA-Z0-9/_-]{1,250}", re.ASCII)
 _ACCOUNT: Final = re.compile(r"[0-9]{12}", re.ASCII)
@@ -52,7 +52,7 @@ class SeedKey(_Table, frozen=True):
     region: str | None = None
     spec: str = SYMMETRIC_DEFAULT
     usage: str | None = None
-    origin: Literal["AWS_KMS"] = "AWS_KMS"
+    origin: Literal["AWS_KMS", "EXTERNAL"] = "AWS_KMS"
     material: str | None = None
     state: str = lifecycle.ENABLED
     deletion_date: datetime | None = None
@@ -154,8 +154,8 @@ def _problem_of(key: SeedKey) -> tuple[str, str] | None:
         ("account", key.account is None or _ACCOUNT.fullmatch(key.account), "is 12 digits"),
         ("region", key.region is None or _REGION.fullmatch(key.region), "must look like us-east-1"),
         ("spec", spec, f"must be one of {', '.join(SPECS)}"),
-        ("usage", spec is None or key.usage in (None, *spec.usages), f"does not go with spec {key.spec}"),
-        ("material", _material_fits(key), "must be the key material in hexadecimal, of the spec's length"),
+        ("usage", _usage_fits(key), f"does not go with spec {key.spec}, or must be named for it"),
+        ("material", _material_fits(key), "must be hexadecimal, and not empty"),
         ("state", lifecycle.may_be_seeded(key.state), f"must be one of {', '.join(lifecycle.SEEDED)}"),
         (
             "deletion_date",
@@ -175,10 +175,15 @@ def _problem_of(key: SeedKey) -> tuple[str, str] | None:
 
 
 def _material_fits(key: SeedKey) -> bool:
-    spec = SPECS.get(key.spec)
-    if key.material is None or spec is None:
-        return True
+    """Whether it is hexadecimal; whether it is key material of the spec is found out where it is used."""
     try:
-        return len(bytes.fromhex(key.material)) == spec.material_bytes
+        return key.material is None or bool(bytes.fromhex(key.material))
     except ValueError:
         return False
+
+
+def _usage_fits(key: SeedKey) -> bool:
+    spec = SPECS.get(key.spec)
+    if spec is None or key.usage in spec.usages:
+        return True
+    return key.usage is None and is_symmetric(key.spec)

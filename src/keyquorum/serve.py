@@ -110,7 +110,8 @@ def _announce(service: Service, url: str) -> None:
                 f"  {made.access_key_id}  {service.keyring.secret_of(made)}",
             ]
         lines.append(
-            f'next, in another shell: eval "$(keyquorum env --data {shlex.quote(str(settings.data))})" && aws kms create-key'
+            f'next, in another shell: eval "$(keyquorum env --data {shlex.quote(str(settings.data))})"'
+            " && aws kms create-key"
         )
         if not is_loopback(settings.host):
             lines.append("WARNING: plain HTTP on an address that others can reach; put TLS in front of it")

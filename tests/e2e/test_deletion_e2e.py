@@ -4,7 +4,6 @@
 import random
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -278,7 +277,6 @@ def test_a_long_reader_does_not_stop_who_writes(local: Local) -> None:
     def keep_trying() -> None:
         for _ in range(3):
             service.run_jobs()
-            time.sleep(0.3)
 
     with behind_its_back(local.data / "keyquorum.db") as backup:
         backup.execute("BEGIN")

@@ -53,6 +53,13 @@ def open_files(pid: int) -> list[str]:
     return shown
 
 
+def connections(server: Program) -> int:
+    """Those that the server has not closed, in whichever process. Source: proc(5), /proc/net/tcp."""
+    established, close_wait = "01", "08"
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1].endswith(f":{server.port:04X}") and row[3] in (established, close_wait) for row in rows)
+
+
 def audit_records(data: Path) -> list[dict[str, Any]]:
     """All audit records in a data directory; fails on a line that is not a whole record."""
     records = []

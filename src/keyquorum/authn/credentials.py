@@ -11,7 +11,12 @@ import msgspec
 import sqlalchemy as sa
 
 from keyquorum.authn import sigv4
-from keyquorum.errors import MissingAuthenticationTokenException, UnrecognizedClientException, WouldBlock
+from keyquorum.errors import (
+    InvalidSignatureException,
+    MissingAuthenticationTokenException,
+    UnrecognizedClientException,
+    WouldBlock,
+)
 from keyquorum.keyring import Keyring
 from keyquorum.model import ROOT, Caller, HttpRequest, Principal
 from keyquorum.store.cache import Cache
@@ -37,12 +42,16 @@ class Credential(msgspec.Struct):
 
 
 class Authenticator:
-    """``stand_in``: whom unknown access keys and unsigned requests stand for, in development only; else None."""
+    """``stand_in``: whom unknown access keys and unsigned requests stand for, in development only; else None.
+    ``regions``: the only ones that there are, or None for any."""
 
-    def __init__(self, store: Store, keyring: Keyring, stand_in: Caller | None = None) -> None:
+    def __init__(
+        self, store: Store, keyring: Keyring, stand_in: Caller | None = None, regions: frozenset[str] | None = None
+    ) -> None:
         self._store = store
         self._keyring = keyring
         self._stand_in = stand_in
+        self._regions = regions
         self._cache: Cache[Credential] = Cache(store.database.generations, _CACHED)
 
     def authenticate(self, http: HttpRequest, service: bytes, now: float, *, may_block: bool) -> Caller:
@@ -54,6 +63,8 @@ class Authenticator:
             if self._stand_in is None or _is_from_a_page(http):
                 raise
             return self._stand_in
+        if self._regions is not None and signed.region not in self._regions:
+            raise InvalidSignatureException("Credential should be scoped to a valid region. ")
         name = signed.access_key_id
         try:
             credential = self._store.fetch(self._cache, name, lambda c: self._load(c, name), may_block=may_block)

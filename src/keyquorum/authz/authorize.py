@@ -15,13 +15,14 @@ _TOKEN: Final = object()
 class AuthorizedKey:
     """A key that this request may use for one permission. Cannot be made outside this module."""
 
-    __slots__ = ("key", "materials", "permission")
+    __slots__ = ("key", "materials", "opened", "permission")
 
     def __init__(self, token: object, record: KeyRecord, permission: str) -> None:
         if token is not _TOKEN:
             raise TypeError("an AuthorizedKey comes from authorize() alone")
         self.key: Final[Key] = record.key
         self.materials: Final[dict[str, KeyMaterial]] = record.materials
+        self.opened: Final = record.opened
         self.permission: Final = permission
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 import platformdirs
 
+from keyquorum import quotas
 from keyquorum.config import ConfigError, Settings, is_loopback, networks
+from keyquorum.quotas import Quotas
 
 
 def _default_data() -> Path:
@@ -17,6 +19,13 @@ def _default_data() -> Path:
 def _fail(error: Exception) -> None:
     click.echo(f"keyquorum: {error}", err=True)
     sys.exit(2)
+
+
+def _quotas(texts: tuple[str, ...]) -> Quotas:
+    try:
+        return quotas.parse(texts)
+    except ValueError as error:
+        raise ConfigError(f"--quota: {error}") from error
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -68,6 +77,15 @@ def main() -> None:
     multiple=True,
     help="Address or network whose X-Forwarded-For is believed; may be repeated.",
 )
+@click.option(
+    "--regions", envvar="KEYQUORUM_REGIONS", default=None, help="The only Regions, with commas.  [default: any]"
+)
+@click.option(
+    "--quota",
+    envvar="KEYQUORUM_QUOTA",
+    multiple=True,
+    help="NAME=NUMBER, such as keys_per_region=1000; may be repeated.",
+)
 @click.option("--dev", envvar="KEYQUORUM_DEV", is_flag=True, help="For tests: in memory, unverified, on loopback.")
 @click.option("--dev-listen", envvar="KEYQUORUM_DEV_LISTEN", default=None, help="With --dev: another address.")
 @click.option(
@@ -88,6 +106,8 @@ def serve(
     audit_sync: bool,
     lock_timeout: float,
     trusted_proxy: tuple[str, ...],
+    regions: str | None,
+    quota: tuple[str, ...],
     dev: bool,
     dev_listen: str | None,
     dev_host: tuple[str, ...],
@@ -123,6 +143,8 @@ def serve(
             audit_sync=audit_sync,
             lock_timeout=lock_timeout,
             trusted_proxies=networks(trusted_proxy),
+            regions=None if regions is None else frozenset(regions.split(",")),
+            quotas=_quotas(quota),
         )
         settings.check()
         serving.run(settings, frozenset(name.lower() for name in dev_host))

@@ -11,6 +11,8 @@ from cryptography.x509 import ObjectIdentifier
 
 from keyquorum.crypto import ec, ed25519, mac, mldsa, mlkem, rsa, symmetric
 
+_PKCS8: Final = (Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
 _FAMILIES: Final[dict[str, ModuleType]] = {
     "SYMMETRIC_DEFAULT": symmetric,
     **dict.fromkeys(("RSA_2048", "RSA_3072", "RSA_4096"), rsa),
@@ -65,8 +67,8 @@ def _pkcs8(spec: str, material: bytes) -> bytes:
         algorithm = _AlgorithmIdentifier(algorithm=ObjectIdentifier("2.16.840.1.101.3.4.4.1"))
         expanded = asn1.encode_der(material)
         return asn1.encode_der(_PrivateKeyInfo(version=0, algorithm=algorithm, private_key=expanded))
-    seeded = {"ML_KEM_768": MLKEM768PrivateKey, "ML_KEM_1024": MLKEM1024PrivateKey}
-    if spec in seeded:
-        private = seeded[spec].from_seed_bytes(material)
-        return private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    if spec == "ML_KEM_768":
+        return MLKEM768PrivateKey.from_seed_bytes(material).private_bytes(*_PKCS8)
+    if spec == "ML_KEM_1024":
+        return MLKEM1024PrivateKey.from_seed_bytes(material).private_bytes(*_PKCS8)
     return material

@@ -12,13 +12,13 @@ from keyquorum.errors import (
     NotFoundException,
     ValidationException,
 )
-from keyquorum.model import Alias
+from keyquorum.model import Alias, Key
 from keyquorum.ops.operation import Call, Keys, KeyUse, Operation
+from keyquorum.specs import SPECS
 
 _PREFIX: Final = "alias/"
 _RESERVED: Final = "alias/aws"
 _NAME: Final = re.compile(r"alias/[a-zA-Z0-9/_-]+", re.ASCII)
-_ALIASES_PER_KEY: Final = 50
 _PAGE: Final = 50
 _LARGEST_PAGE: Final = 100
 
@@ -40,13 +40,13 @@ def _check_target(ref: str) -> None:
         raise ValidationException("Aliases must refer to keys. Not aliases")
 
 
-def _create_keys(request: api.CreateAliasRequest) -> tuple[KeyUse, ...]:
+def _create_keys(_call: Call, request: api.CreateAliasRequest) -> tuple[KeyUse, ...]:
     _check_name(str(request.alias_name))
     _check_target(str(request.target_key_id))
     return (KeyUse("kms:CreateAlias", str(request.target_key_id)),)
 
 
-def _update_keys(request: api.UpdateAliasRequest) -> tuple[KeyUse, ...]:
+def _update_keys(_call: Call, request: api.UpdateAliasRequest) -> tuple[KeyUse, ...]:
     _check_name(str(request.alias_name))
     _check_target(str(request.target_key_id))
     return (
@@ -55,7 +55,7 @@ def _update_keys(request: api.UpdateAliasRequest) -> tuple[KeyUse, ...]:
     )
 
 
-def _delete_keys(request: api.DeleteAliasRequest) -> tuple[KeyUse, ...]:
+def _delete_keys(_call: Call, request: api.DeleteAliasRequest) -> tuple[KeyUse, ...]:
     _check_name(str(request.alias_name))
     return (KeyUse("kms:DeleteAlias", str(request.alias_name), "allowed"),)
 
@@ -66,20 +66,21 @@ def _create(call: Call, request: api.CreateAliasRequest, keys: Keys) -> None:
     if store.aliases.load(txn.connection, key.account, key.region, name) is not None:
         arn = call.services.layout.alias(key.region, key.account, name)
         raise AlreadyExistsException(f"An alias with the name {arn} already exists")
-    _check_room(call, key.key_id)
+    _check_room(call, key)
     store.aliases.insert(txn, Alias(key.account, key.region, name, key.key_id, call.now, call.now))
 
 
 def _update(call: Call, request: api.UpdateAliasRequest, keys: Keys) -> None:
     current, target = keys[0].key, keys[1].key
-    for what, old, new in (("key usage", current.usage, target.usage), ("key type", current.spec, target.spec)):
+    kinds = (SPECS[current.spec].kind, SPECS[target.spec].kind)
+    for what, old, new in (("key usage", current.usage, target.usage), ("key type", *kinds)):
         if old != new:
             raise ValidationException(
                 f"Alias {request.alias_name} cannot be changed from a CMK with {what} {old} to a CMK with {what} "
                 f"{new}. The {what} of the current CMK and the new CMK must be the same."
             )
     if current.key_id != target.key_id:
-        _check_room(call, target.key_id)
+        _check_room(call, target)
     call.services.store.aliases.point(call.write(), _stored(call, request.alias_name), target.key_id, call.now)
 
 
@@ -95,12 +96,13 @@ def _stored(call: Call, name: str | None) -> Alias:
     return alias
 
 
-def _check_room(call: Call, key_id: str) -> None:
-    if call.services.store.aliases.count(call.write().connection, key_id) >= _ALIASES_PER_KEY:
-        raise LimitExceededException(f"A KMS key can have at most {_ALIASES_PER_KEY} aliases.")
+def _check_room(call: Call, key: Key) -> None:
+    limit = call.services.quotas.aliases_per_key
+    if len(call.services.store.aliases.of_key(call.write().connection, key.key_id, key.region)) >= limit:
+        raise LimitExceededException(f"A KMS key can have at most {limit} aliases.")
 
 
-def _list_keys(request: api.ListAliasesRequest) -> tuple[KeyUse, ...]:
+def _list_keys(_call: Call, request: api.ListAliasesRequest) -> tuple[KeyUse, ...]:
     return () if request.key_id is None else (KeyUse("kms:ListAliases", request.key_id),)
 
 

@@ -1,26 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Encrypt, Decrypt, ReEncrypt."""
+"""Encrypt, Decrypt, ReEncrypt: with symmetric encryption keys, and with RSA keys of that usage."""
 
 from keyquorum import api, blob
+from keyquorum.authz.authorize import AuthorizedKey
 from keyquorum.errors import (
     IncorrectKeyException,
     InvalidCiphertextException,
-    InvalidKeyUsageException,
     ValidationException,
 )
 from keyquorum.model import Key
 from keyquorum.ops.operation import Call, Keys, KeyUse, Operation, on_key
-from keyquorum.specs import ENCRYPT_DECRYPT, SPECS, SYMMETRIC_DEFAULT
+from keyquorum.ops.rules import check_algorithm
+from keyquorum.specs import ENCRYPT_DECRYPT, SYMMETRIC_DEFAULT, is_symmetric
+
+_Context = dict[str, str] | None
 
 
-def _algorithm(key: Key, requested: str | None) -> str:
-    algorithm = requested or SYMMETRIC_DEFAULT
-    if algorithm not in SPECS[key.spec].algorithms:
-        raise InvalidKeyUsageException(f"Algorithm {algorithm} is incompatible with key spec {key.spec}.")
+def _algorithm(key: Key, requested: str | None, context: _Context) -> str:
+    algorithm = check_algorithm(key, requested or SYMMETRIC_DEFAULT)
+    if context and not is_symmetric(key.spec):
+        raise ValidationException("EncryptionContext is not supported when encrypting/decrypting with asymmetric CMKs.")
     return algorithm
 
 
-def _source(permission: str, key_id: str | None, ciphertext: bytes | None) -> KeyUse:
+def _seal(call: Call, key: AuthorizedKey, algorithm: str, plaintext: bytes, context: _Context) -> bytes:
+    if is_symmetric(key.key.spec):
+        return call.services.keyring.encrypt(key, plaintext, context)
+    return call.services.keyring.encrypter(key).encrypt(algorithm, plaintext)
+
+
+def _unseal(
+    call: Call, key: AuthorizedKey, algorithm: str, ciphertext: bytes, context: _Context
+) -> tuple[bytes, str | None]:
+    """The plaintext, and the ID of the key material where AWS tells it."""
+    if is_symmetric(key.key.spec):
+        return call.services.keyring.decrypt(key, ciphertext, context)
+    return call.services.keyring.encrypter(key).decrypt(algorithm, ciphertext), None
+
+
+def _source(permission: str, key_id: str | None, algorithm: str | None, ciphertext: bytes | None) -> KeyUse:
     """The key to decrypt with: the one named, else the one that the ciphertext names."""
     if ciphertext is None:
         # The model requires it no more, for the sake of dry runs without one; all others still need it.
@@ -30,14 +48,18 @@ def _source(permission: str, key_id: str | None, ciphertext: bytes | None) -> Ke
         )
     if key_id is not None:
         return KeyUse(permission, key_id, "allowed")
+    if algorithm not in (None, SYMMETRIC_DEFAULT):
+        raise ValidationException("KeyId must not be null")
     parsed = blob.parse(ciphertext)
     if parsed is None:
         raise InvalidCiphertextException
     return KeyUse(permission, parsed.key_id, found_in="ciphertext")
 
 
-def _check_source(key: Key, ciphertext: bytes | None) -> None:
+def _check_source(key: Key, algorithm: str | None, ciphertext: bytes | None) -> None:
     """AWS tells a damaged or a foreign ciphertext before it looks at the key's usage and state."""
+    if algorithm not in (None, SYMMETRIC_DEFAULT):
+        return
     parsed = blob.parse(ciphertext or b"")
     if parsed is None:
         raise InvalidCiphertextException
@@ -48,29 +70,27 @@ def _check_source(key: Key, ciphertext: bytes | None) -> None:
 
 
 def _encrypt(call: Call, request: api.EncryptRequest, keys: Keys) -> api.EncryptResponse:
-    key = keys[0]
-    algorithm = _algorithm(key.key, request.encryption_algorithm)
+    key, context = keys[0], request.encryption_context
+    algorithm = _algorithm(key.key, request.encryption_algorithm, context)
     return api.EncryptResponse(
-        ciphertext_blob=call.services.keyring.encrypt(key, request.plaintext or b"", request.encryption_context),
+        ciphertext_blob=_seal(call, key, algorithm, request.plaintext or b"", context),
         key_id=call.arn(key.key),
         encryption_algorithm=algorithm,
     )
 
 
-def _decrypt_keys(request: api.DecryptRequest) -> tuple[KeyUse, ...]:
-    return (_source("kms:Decrypt", request.key_id, request.ciphertext_blob),)
+def _decrypt_keys(_call: Call, request: api.DecryptRequest) -> tuple[KeyUse, ...]:
+    return (_source("kms:Decrypt", request.key_id, request.encryption_algorithm, request.ciphertext_blob),)
 
 
-def _decrypt_check(request: api.DecryptRequest, keys: Keys) -> None:
-    _check_source(keys[0].key, request.ciphertext_blob)
+def _decrypt_check(_call: Call, request: api.DecryptRequest, keys: Keys) -> None:
+    _check_source(keys[0].key, request.encryption_algorithm, request.ciphertext_blob)
 
 
 def _decrypt(call: Call, request: api.DecryptRequest, keys: Keys) -> api.DecryptResponse:
-    key = keys[0]
-    algorithm = _algorithm(key.key, request.encryption_algorithm)
-    plaintext, material_id = call.services.keyring.decrypt(
-        key, request.ciphertext_blob or b"", request.encryption_context
-    )
+    key, context = keys[0], request.encryption_context
+    algorithm = _algorithm(key.key, request.encryption_algorithm, context)
+    plaintext, material_id = _unseal(call, key, algorithm, request.ciphertext_blob or b"", context)
     return api.DecryptResponse(
         key_id=call.arn(key.key),
         plaintext=plaintext,
@@ -79,36 +99,57 @@ def _decrypt(call: Call, request: api.DecryptRequest, keys: Keys) -> api.Decrypt
     )
 
 
-def _re_encrypt_keys(request: api.ReEncryptRequest) -> tuple[KeyUse, ...]:
+def _re_encrypt_keys(_call: Call, request: api.ReEncryptRequest) -> tuple[KeyUse, ...]:
+    algorithm = request.source_encryption_algorithm
     return (
-        _source("kms:ReEncryptFrom", request.source_key_id, request.ciphertext_blob),
+        _source("kms:ReEncryptFrom", request.source_key_id, algorithm, request.ciphertext_blob),
         KeyUse("kms:ReEncryptTo", str(request.destination_key_id), "allowed"),
     )
 
 
-def _re_encrypt_check(request: api.ReEncryptRequest, keys: Keys) -> None:
-    _check_source(keys[0].key, request.ciphertext_blob)
+def _re_encrypt_check(_call: Call, request: api.ReEncryptRequest, keys: Keys) -> None:
+    _check_source(keys[0].key, request.source_encryption_algorithm, request.ciphertext_blob)
 
 
 def _re_encrypt(call: Call, request: api.ReEncryptRequest, keys: Keys) -> api.ReEncryptResponse:
     source, destination = keys
-    source_algorithm = _algorithm(source.key, request.source_encryption_algorithm)
-    destination_algorithm = _algorithm(destination.key, request.destination_encryption_algorithm)
-    keyring = call.services.keyring
-    plaintext, material_id = keyring.decrypt(source, request.ciphertext_blob or b"", request.source_encryption_context)
+    from_context, to_context = request.source_encryption_context, request.destination_encryption_context
+    from_algorithm = _algorithm(source.key, request.source_encryption_algorithm, from_context)
+    to_algorithm = _algorithm(destination.key, request.destination_encryption_algorithm, to_context)
+    plaintext, material_id = _unseal(call, source, from_algorithm, request.ciphertext_blob or b"", from_context)
     return api.ReEncryptResponse(
-        ciphertext_blob=keyring.encrypt(destination, plaintext, request.destination_encryption_context),
+        ciphertext_blob=_seal(call, destination, to_algorithm, plaintext, to_context),
         source_key_id=call.arn(source.key),
         key_id=call.arn(destination.key),
-        source_encryption_algorithm=source_algorithm,
-        destination_encryption_algorithm=destination_algorithm,
+        source_encryption_algorithm=from_algorithm,
+        destination_encryption_algorithm=to_algorithm,
         source_key_material_id=material_id,
-        destination_key_material_id=destination.key.material_id,
+        destination_key_material_id=destination.key.material_id if is_symmetric(destination.key.spec) else None,
     )
 
 
 OPERATIONS = (
-    Operation(name="Encrypt", run=_encrypt, keys=on_key("kms:Encrypt", alias="allowed"), usage=ENCRYPT_DECRYPT),
-    Operation(name="Decrypt", run=_decrypt, keys=_decrypt_keys, check=_decrypt_check, usage=ENCRYPT_DECRYPT),
-    Operation(name="ReEncrypt", run=_re_encrypt, keys=_re_encrypt_keys, check=_re_encrypt_check, usage=ENCRYPT_DECRYPT),
+    Operation(
+        name="Encrypt",
+        run=_encrypt,
+        keys=on_key("kms:Encrypt", alias="allowed"),
+        usage=ENCRYPT_DECRYPT,
+        tracked=True,
+    ),
+    Operation(
+        name="Decrypt",
+        run=_decrypt,
+        keys=_decrypt_keys,
+        check=_decrypt_check,
+        usage=ENCRYPT_DECRYPT,
+        tracked=True,
+    ),
+    Operation(
+        name="ReEncrypt",
+        run=_re_encrypt,
+        keys=_re_encrypt_keys,
+        check=_re_encrypt_check,
+        usage=ENCRYPT_DECRYPT,
+        tracked=True,
+    ),
 )

@@ -7,74 +7,71 @@ from typing import Final
 
 from keyquorum import api, arns, lifecycle
 from keyquorum.authz.policy import default_key_policy
-from keyquorum.errors import AlreadyExistsException, UnsupportedOperationException, ValidationException
-from keyquorum.model import Key
+from keyquorum.errors import (
+    AlreadyExistsException,
+    UnsupportedOperationException,
+    ValidationException,
+)
+from keyquorum.model import Key, KeyRecord
+from keyquorum.ops.metadata import metadata
 from keyquorum.ops.operation import Call, Keys, Operation, on_key
-from keyquorum.ops.policies import acceptable_policy
-from keyquorum.ops.tags import merged_tags
-from keyquorum.specs import SPECS, SYMMETRIC_DEFAULT
+from keyquorum.ops.rules import acceptable_policy, check_room, merged_tags
+from keyquorum.specs import ENCRYPT_DECRYPT, SPECS, SYMMETRIC_DEFAULT, is_symmetric
 
 _DEFAULT_PAGE: Final = 100
+_CUSTOM_MATERIAL_BYTES: Final = 32
 
 # Tags that users of test emulators know; with --dev they choose, and are not kept.
 _CUSTOM_ID: Final = "_custom_id_"
 _CUSTOM_MATERIAL: Final = "_custom_key_material_"
 
+# Specs for which AWS has no way to import key material.
+_NOT_IMPORTED: Final = ("ML_DSA_", "ML_KEM_", "ECC_NIST_EDWARDS25519")
 
-def metadata(call: Call, key: Key) -> api.KeyMetadata:
-    """Every member that AWS returns for this kind of key and state."""
-    spec = SPECS[key.spec]
-    return api.KeyMetadata(
-        aws_account_id=key.account,
-        key_id=key.key_id,
-        arn=call.arn(key),
-        creation_date=key.created_at,
-        enabled=lifecycle.is_enabled(key.state),
-        description=key.description,
-        key_usage=key.usage,
-        key_state=key.state,
-        deletion_date=key.deletion_date if lifecycle.shows_deletion_date(key.state) else None,
-        origin=key.origin,
-        key_manager="CUSTOMER",
-        customer_master_key_spec=key.spec,
-        key_spec=key.spec,
-        encryption_algorithms=list(spec.algorithms),
-        multi_region=False,
-        current_key_material_id=None if lifecycle.awaits_material(key.state) else key.material_id,
-    )
+
+def _prepare(call: Call, request: api.CreateKeyRequest, _keys: Keys) -> bytes | None:
+    """The key material, generated before the database is locked: RSA takes its time."""
+    spec, _ = _spec_and_usage(request)
+    _check_origin(request, spec)
+    return None if request.origin == "EXTERNAL" else call.services.keyring.generate(spec)
 
 
 def _create_key(call: Call, request: api.CreateKeyRequest, _keys: Keys) -> api.CreateKeyResponse:
     spec, usage = _spec_and_usage(request)
-    _refuse_what_is_not_there_yet(request)
-    tags = merged_tags({}, request.tags or [])
-    chosen_id, material = _chosen(tags) if call.services.development else (None, None)
+    services, caller = call.services, call.caller
+    tags = merged_tags(call, {}, request.tags or [])
+    chosen_id, chosen_material = _chosen(tags, spec) if services.development else (None, None)
     policy = request.policy
     if policy is None:
-        policy = default_key_policy(call.caller.account)
+        policy = default_key_policy(caller.account)
     else:
         policy = acceptable_policy(call, policy, bypass=request.bypass_policy_lockout_safety_check)
-    txn, store = call.write(), call.services.store
-    key_id = chosen_id or str(uuid.uuid4())
+    txn, store = call.write(), services.store
+    key_id = chosen_id or (f"mrk-{uuid.uuid4().hex}" if request.multi_region else str(uuid.uuid4()))
     if store.keys.is_taken(txn.connection, key_id):
         raise AlreadyExistsException(f"A key with the ID {key_id} exists already, or has been deleted")
-    wrapped = call.services.keyring.new_material(key_id, spec, call.now, material)
+    check_room(call, caller.region)
+    material = None
+    if call.prepared is not None:
+        material = services.keyring.wrap_material(key_id, caller.region, chosen_material or call.prepared, call.now)
     key = Key(
         key_id=key_id,
-        account=call.caller.account,
-        region=call.caller.region,
+        account=caller.account,
+        region=caller.region,
         spec=spec,
         usage=usage,
-        origin="AWS_KMS",
-        state=lifecycle.AFTER["CreateKey"],
+        origin=request.origin or "AWS_KMS",
+        state=lifecycle.AFTER["CreateKey"] if material is not None else lifecycle.PENDING_IMPORT,
         description=request.description or "",
         created_at=call.now,
-        material_id=wrapped.material_id,
+        material_id=material.material_id if material is not None else "",
+        primary_region=caller.region if request.multi_region else None,
         tags=tuple(sorted(tags.items())),
     )
-    store.keys.insert(txn, key, wrapped, policy)
+    materials = [] if material is None else [material]
+    store.keys.insert(txn, key, materials, policy)
     call.made.append(key)
-    return api.CreateKeyResponse(key_metadata=metadata(call, key))
+    return api.CreateKeyResponse(key_metadata=metadata(call, KeyRecord(key, {m.material_id: m for m in materials})))
 
 
 def _spec_and_usage(request: api.CreateKeyRequest) -> tuple[str, str]:
@@ -86,27 +83,29 @@ def _spec_and_usage(request: api.CreateKeyRequest) -> tuple[str, str]:
     name = request.key_spec or request.customer_master_key_spec or SYMMETRIC_DEFAULT
     spec = SPECS.get(name)
     if spec is None:
-        raise UnsupportedOperationException(f"KeySpec {name} is not supported yet.")
-    usage = request.key_usage or spec.default_usage
+        raise UnsupportedOperationException(f"KeySpec {name} is not supported in this Region.")
+    usage = request.key_usage
     if usage is None:
-        raise ValidationException(
-            "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys."
-        )
+        if not is_symmetric(name):
+            raise ValidationException(
+                "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys."
+            )
+        usage = ENCRYPT_DECRYPT
     if usage not in spec.usages:
         raise ValidationException(f"KeyUsage {usage} is not compatible with KeySpec {name}")
     return name, usage
 
 
-def _refuse_what_is_not_there_yet(request: api.CreateKeyRequest) -> None:
+def _check_origin(request: api.CreateKeyRequest, spec: str) -> None:
     if request.custom_key_store_id is not None or request.xks_key_id is not None:
         raise UnsupportedOperationException("Custom key stores are not supported yet.")
-    if request.origin not in (None, "AWS_KMS"):
+    if request.origin not in (None, "AWS_KMS", "EXTERNAL"):
         raise UnsupportedOperationException(f"Origin {request.origin} is not supported yet.")
-    if request.multi_region:
-        raise UnsupportedOperationException("Multi-Region keys are not supported yet.")
+    if request.origin == "EXTERNAL" and spec.startswith(_NOT_IMPORTED):
+        raise UnsupportedOperationException(f"Importing key material is not supported for key spec {spec}.")
 
 
-def _chosen(tags: dict[str, str]) -> tuple[str | None, bytes | None]:
+def _chosen(tags: dict[str, str], spec: str) -> tuple[str | None, bytes | None]:
     """Take the emulators' tags out of ``tags``: the key ID and the key material that they choose."""
     key_id = tags.pop(_CUSTOM_ID, None)
     if key_id is not None and not arns.is_usable_key_id(key_id):
@@ -118,14 +117,21 @@ def _chosen(tags: dict[str, str]) -> tuple[str | None, bytes | None]:
         material = base64.b64decode(encoded, validate=True)
     except ValueError:  # no base64, or no ASCII
         material = b""
-    expected = SPECS[SYMMETRIC_DEFAULT].material_bytes
-    if len(material) != expected:
-        raise ValidationException(f"The value of tag {_CUSTOM_MATERIAL} must be {expected} bytes in base64")
+    if not is_symmetric(spec) or len(material) != _CUSTOM_MATERIAL_BYTES:
+        raise ValidationException(
+            f"The value of tag {_CUSTOM_MATERIAL} must be {_CUSTOM_MATERIAL_BYTES} bytes in base64, for a symmetric key"
+        )
     return key_id, material
 
 
 def _describe_key(call: Call, _request: api.DescribeKeyRequest, keys: Keys) -> api.DescribeKeyResponse:
-    return api.DescribeKeyResponse(key_metadata=metadata(call, keys[0].key))
+    key = keys[0].key
+    family = None
+    if key.primary_region is not None:
+        call.wait()
+        with call.services.store.database.read() as connection:
+            family = call.services.store.keys.regions(connection, key.key_id)
+    return api.DescribeKeyResponse(key_metadata=metadata(call, KeyRecord(key, keys[0].materials), family))
 
 
 def _list_keys(call: Call, request: api.ListKeysRequest, _keys: Keys) -> api.ListKeysResponse:
@@ -148,7 +154,7 @@ def _update_description(call: Call, request: api.UpdateKeyDescriptionRequest, ke
 
 
 OPERATIONS = (
-    Operation(name="CreateKey", run=_create_key, changes=True),
+    Operation(name="CreateKey", run=_create_key, prepare=_prepare, changes=True),
     Operation(name="DescribeKey", run=_describe_key, keys=on_key("kms:DescribeKey", alias="allowed")),
     Operation(name="ListKeys", run=_list_keys, waits=True),
     Operation(

@@ -8,10 +8,13 @@ import msgspec
 
 from keyquorum.arns import ArnLayout
 from keyquorum.authz.authorize import AuthorizedKey
+from keyquorum.errors import WouldBlock
 from keyquorum.keyring import Keyring
 from keyquorum.model import Caller, Key
+from keyquorum.quotas import Quotas
 from keyquorum.store.engine import Transaction
 from keyquorum.store.store import Store
+from keyquorum.store.usage import Use
 
 Keys = tuple[AuthorizedKey, ...]
 
@@ -37,28 +40,46 @@ class Pages(Protocol):
     def read(self, scope: str, marker: str) -> str: ...
 
 
+class UsageLog(Protocol):
+    """What is known of the last use of keys, the last second of it included."""
+
+    def last(self, key: Key) -> Use | None: ...
+
+
 class Services(msgspec.Struct, frozen=True):
-    """What operations work with. ``development``: the tags of test emulators choose key ID and key material."""
+    """What operations work with. ``development``: the tags of test emulators choose key ID and key material.
+    ``regions``: the Regions that there are, or None for any."""
 
     store: Store
     keyring: Keyring
     pages: Pages
+    usage: UsageLog
     layout: ArnLayout
+    quotas: Quotas
+    regions: frozenset[str] | None = None
     development: bool = False
 
 
 class Call:
-    """One request on its way. ``made`` collects keys that it creates, for its audit record."""
+    """One request on its way. ``made`` collects keys that it creates, for its audit record. ``prepared`` is what the
+    operation made ready before its transaction. ``may_wait``: whether this is a thread in which waiting is allowed."""
 
-    __slots__ = ("caller", "made", "now", "request_id", "services", "txn")
+    __slots__ = ("caller", "made", "may_wait", "now", "prepared", "request_id", "services", "txn")
 
-    def __init__(self, services: Services, caller: Caller, now: float, request_id: str) -> None:
+    def __init__(self, services: Services, caller: Caller, now: float, request_id: str, *, may_wait: bool) -> None:
         self.services = services
         self.caller = caller
         self.now = now
         self.request_id = request_id
+        self.may_wait = may_wait
+        self.prepared: Any = None
         self.txn: Transaction | None = None
         self.made: list[Key] = []
+
+    def wait(self) -> None:
+        """Say that the answer needs a wait; raises WouldBlock where that is not allowed."""
+        if not self.may_wait:
+            raise WouldBlock
 
     def write(self) -> Transaction:
         """The transaction of an operation that changes something."""
@@ -70,11 +91,11 @@ class Call:
         return self.services.layout.key(key.region, key.account, key.key_id)
 
 
-def no_keys(_request: Any) -> tuple[KeyUse, ...]:
+def no_keys(_call: Call, _request: Any) -> tuple[KeyUse, ...]:
     return ()
 
 
-def no_check(_request: Any, _keys: Keys) -> None:
+def no_check(_call: Call, _request: Any, _keys: Keys) -> None:
     return None
 
 
@@ -83,22 +104,28 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
     ``keys`` names what is to be authorized, and refuses arguments that cannot be looked up. ``check`` refuses what AWS
     refuses after the lookup and before usage and state. ``usage``: the KeyUsage that every key must have.
-    ``changes``: it runs in a write transaction. ``waits``: it reads the database by itself.
+    ``changes``: it runs in a write transaction. ``prepare`` makes ready, once the request was authorized and outside
+    the transaction, what takes long; the request is then authorized again inside. ``waits``: it reads the database, or
+    computes for long, by itself. ``tracked``: a success is the key's last usage.
     """
 
     name: str
     run: Callable[[Call, Any, Keys], Any]
-    keys: Callable[[Any], tuple[KeyUse, ...]] = no_keys
-    check: Callable[[Any, Keys], None] = no_check
+    keys: Callable[[Call, Any], tuple[KeyUse, ...]] = no_keys
+    check: Callable[[Call, Any, Keys], None] = no_check
+    prepare: Callable[[Call, Any, Keys], Any] | None = None
     usage: str | None = None
     changes: bool = False
     waits: bool = False
+    tracked: bool = False
 
 
-def on_key(permission: str, *, alias: Literal["allowed", "refused"] = "refused") -> Callable[[Any], tuple[KeyUse, ...]]:
+def on_key(
+    permission: str, *, alias: Literal["allowed", "refused"] = "refused"
+) -> Callable[[Call, Any], tuple[KeyUse, ...]]:
     """The keys of an operation that is about its KeyId and nothing else."""
 
-    def keys(request: Any) -> tuple[KeyUse, ...]:
+    def keys(_call: Call, request: Any) -> tuple[KeyUse, ...]:
         return (KeyUse(permission, request.key_id, alias),)
 
     return keys

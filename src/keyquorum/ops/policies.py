@@ -4,44 +4,36 @@
 from typing import Final
 
 from keyquorum import api
-from keyquorum.authz import policy as policies
-from keyquorum.errors import MalformedPolicyDocumentException, NotFoundException, ValidationException
+from keyquorum.errors import NotFoundException, ValidationException
 from keyquorum.ops.operation import Call, Keys, KeyUse, Operation, on_key
+from keyquorum.ops.rules import acceptable_policy
 
 _NAME: Final = "default"
-
-
-def acceptable_policy(call: Call, text: str, *, bypass: bool | None) -> str:
-    """The text, if it is a key policy, and one that does not lock its author out unless the author insists."""
-    parsed = policies.parse_key_policy(text)
-    if not bypass and not policies.allows_put_key_policy(parsed, call.caller.arn, call.caller.account):
-        raise MalformedPolicyDocumentException(policies.LOCKOUT)
-    return text
 
 
 def _get(call: Call, request: api.GetKeyPolicyRequest, keys: Keys) -> api.GetKeyPolicyResponse:
     if request.policy_name not in (None, _NAME):
         raise NotFoundException("No such policy exists")
     with call.services.store.database.read() as connection:
-        document = call.services.store.keys.policy(connection, keys[0].key.key_id)
+        document = call.services.store.keys.policy(connection, keys[0].key)
     return api.GetKeyPolicyResponse(policy=document, policy_name=_NAME)
 
 
-def _put_keys(request: api.PutKeyPolicyRequest) -> tuple[KeyUse, ...]:
+def _put_keys(call: Call, request: api.PutKeyPolicyRequest) -> tuple[KeyUse, ...]:
     if request.policy_name not in (None, _NAME):
         raise ValidationException(f"The only valid policy name is {_NAME}.")
-    return on_key("kms:PutKeyPolicy")(request)
+    return on_key("kms:PutKeyPolicy")(call, request)
 
 
 def _put(call: Call, request: api.PutKeyPolicyRequest, keys: Keys) -> None:
     document = acceptable_policy(call, str(request.policy), bypass=request.bypass_policy_lockout_safety_check)
-    call.services.store.keys.put_policy(call.write(), keys[0].key.key_id, document)
+    call.services.store.keys.put_policy(call.write(), keys[0].key, document)
 
 
 def _list(call: Call, request: api.ListKeyPoliciesRequest, keys: Keys) -> api.ListKeyPoliciesResponse:
     if request.marker is not None:
         # There is one policy and so one page; whatever this marker is, it was not issued for it.
-        call.services.pages.read(f"ListKeyPolicies {keys[0].key.key_id}", request.marker)
+        call.services.pages.read(f"ListKeyPolicies {keys[0].key.name}", request.marker)
     return api.ListKeyPoliciesResponse(policy_names=[_NAME], truncated=False)
 
 

@@ -3,12 +3,45 @@
 
 from typing import Final
 
-from keyquorum.ops import aliases, data_keys, encrypt, key_state, keys, policies, sts, tags
+from keyquorum.ops import (
+    agree,
+    aliases,
+    data_keys,
+    encrypt,
+    grants,
+    key_state,
+    keys,
+    last_usage,
+    mac,
+    material,
+    policies,
+    replicas,
+    rotation,
+    sign,
+    sts,
+    tags,
+)
 from keyquorum.ops.operation import Operation
 
 KMS: Final[dict[str, Operation]] = {
     operation.name: operation
-    for family in (keys, key_state, aliases, tags, policies, encrypt, data_keys)
+    for family in (
+        keys,
+        key_state,
+        material,
+        rotation,
+        replicas,
+        aliases,
+        tags,
+        policies,
+        grants,
+        encrypt,
+        data_keys,
+        sign,
+        mac,
+        agree,
+        last_usage,
+    )
     for operation in family.OPERATIONS
 }
 

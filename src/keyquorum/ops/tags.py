@@ -1,36 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """TagResource, UntagResource, ListResourceTags."""
 
-from collections.abc import Iterable
 from typing import Final
 
 from keyquorum import api
-from keyquorum.errors import TagException
 from keyquorum.ops.operation import Call, Keys, Operation, on_key
+from keyquorum.ops.rules import merged_tags
 
-_TAGS_PER_KEY: Final = 50
 _PAGE: Final = 50
-
-
-def merged_tags(present: dict[str, str], new: Iterable[api.Tag]) -> dict[str, str]:
-    """The tags with the new ones added or replaced; raises TagException."""
-    added: dict[str, str] = {}
-    for tag in new:
-        name, value = str(tag.tag_key), str(tag.tag_value)
-        if name in added:
-            raise TagException("Duplicate tag keys")
-        if name.lower().startswith("aws:"):
-            raise TagException("Tags beginning with aws: are reserved")
-        added[name] = value
-    merged = present | added
-    if len(merged) > _TAGS_PER_KEY:
-        raise TagException("Too many tags")
-    return merged
 
 
 def _tag(call: Call, request: api.TagResourceRequest, keys: Keys) -> None:
     key = keys[0].key
-    tags = merged_tags(dict(key.tags), request.tags or [])
+    tags = merged_tags(call, dict(key.tags), request.tags or [])
     call.services.store.keys.update(call.write(), key, tags=tuple(sorted(tags.items())))
 
 
@@ -42,7 +24,7 @@ def _untag(call: Call, request: api.UntagResourceRequest, keys: Keys) -> None:
 
 def _list(call: Call, request: api.ListResourceTagsRequest, keys: Keys) -> api.ListResourceTagsResponse:
     key, pages = keys[0].key, call.services.pages
-    scope = f"ListResourceTags {key.key_id}"
+    scope = f"ListResourceTags {key.name}"
     after = pages.read(scope, request.marker) if request.marker is not None else ""
     limit = min(request.limit or _PAGE, _PAGE)
     found = [tag for tag in key.tags if tag[0] > after]

@@ -29,7 +29,7 @@ class Advance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Resettable(Protocol):
     clock: Clock
 
-    def run_jobs(self) -> None: ...
+    def advance(self, seconds: float) -> None: ...
     def reset(self) -> None: ...
 
 
@@ -57,8 +57,7 @@ def routes(service: Resettable, hosts: frozenset[str]) -> list[Route]:
             raise ValidationException(str(error)) from error
         if not (seconds >= 0 and service.clock.offset + seconds <= _FARTHEST):
             raise ValidationException(f"advance_seconds must not be negative, nor add up to more than {_FARTHEST:.0f}")
-        service.clock.offset += seconds
-        service.run_jobs()
+        service.advance(seconds)
         return JSONResponse({"now": service.clock.now()})
 
     def reset(_body: bytes) -> Response:

@@ -39,9 +39,10 @@ class Aliases:
         rows = connection.execute(query.order_by(_ALIASES.c.name).limit(limit)).mappings()
         return [self._alias(row) for row in rows]
 
-    def count(self, connection: sa.Connection, key_id: str) -> int:
-        query = sa.select(sa.func.count()).select_from(_ALIASES).where(_ALIASES.c.key_id == key_id)
-        return int(connection.execute(query).scalar_one())
+    def of_key(self, connection: sa.Connection, key_id: str, region: str) -> list[Alias]:
+        """All aliases of a key."""
+        query = sa.select(_ALIASES).where(_ALIASES.c.key_id == key_id, _ALIASES.c.region == region)
+        return [self._alias(row) for row in connection.execute(query).mappings()]
 
     def insert(self, txn: Transaction, alias: Alias) -> None:
         self._touch(txn, alias)

@@ -17,14 +17,15 @@ class Cache(Generic[T]):
     def __init__(self, generations: Generations, bound: int) -> None:
         self._generations = generations
         self._bound = bound
-        self._entries: dict[str, tuple[int, int, T]] = {}
+        self._entries: dict[str, tuple[int, int, int, T]] = {}
 
     def get(self, name: str) -> T | None:
         """The entry, if there is one and nothing in its slot has changed since it was loaded."""
         entry = self._entries.get(name)
-        if entry is None or self._generations.at(entry[0]) > entry[1]:
+        generations = self._generations
+        if entry is None or generations.at(entry[0]) > entry[1] or entry[2] != generations.epoch:
             return None
-        return entry[2]
+        return entry[3]
 
     def put(self, name: str, number: int, value: T) -> None:
         """Keep ``value``, loaded in a snapshot in which the database's generation was ``number``."""
@@ -33,7 +34,7 @@ class Cache(Generic[T]):
                 del self._entries[next(iter(self._entries))]
             except (KeyError, StopIteration, RuntimeError):
                 break  # another thread evicted at the same moment; being one over the bound does no harm
-        self._entries[name] = (Generations.slot(name), number, value)
+        self._entries[name] = (Generations.slot(name), number, self._generations.epoch, value)
 
     def __contains__(self, name: object) -> bool:
         """Whether there is an entry, usable or not."""
@@ -41,8 +42,8 @@ class Cache(Generic[T]):
 
     def sweep(self) -> None:
         """Forget every entry that may not be used any more, so that no process keeps a destroyed key's material."""
-        for name, (slot, number, _) in list(self._entries.items()):
-            if self._generations.at(slot) > number:
+        for name, (slot, number, epoch, _) in list(self._entries.items()):
+            if self._generations.at(slot) > number or epoch != self._generations.epoch:
                 self._entries.pop(name, None)
 
     def clear(self) -> None:

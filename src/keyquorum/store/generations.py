@@ -14,11 +14,14 @@ A number is larger than every one before it, whatever the database says: one tha
 tampered with, cannot make a slot fall.
 """
 
+import logging
 import mmap
 import os
 import zlib
 from pathlib import Path
 from typing import Final
+
+_log = logging.getLogger(__name__)
 
 _SLOTS: Final = 4096
 _HIGHEST: Final = _SLOTS  # one item more: the largest number given out
@@ -31,6 +34,8 @@ class Generations:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._identity: tuple[int, int] | None = None
+        #: Rises when the file was replaced: what was loaded before says nothing any more.
+        self.epoch = 0
         self._map()
 
     def _map(self) -> None:
@@ -49,19 +54,21 @@ class Generations:
         # Native, aligned 8-byte items: one store and one load each, never torn.
         self._slots = memoryview(mapped).cast("Q")
 
-    def follow(self) -> bool:
-        """Map the file anew if it was replaced; whether it was, and so everything cached is to be dropped."""
+    def follow(self) -> None:
+        """Map the file anew if it was replaced (a restore, a clean-up by hand): to be asked regularly, and before each
+        change, so that processes do not lose sight of each other."""
         if self._path is None:
-            return False
+            return
         try:
             status = self._path.stat()
         except FileNotFoundError:
             pass
         else:
             if (status.st_dev, status.st_ino) == self._identity:
-                return False
+                return
+        _log.error("the file %s was replaced under a running server; nothing cached is used any more", self._path)
         self._map()
-        return True
+        self.epoch += 1
 
     @staticmethod
     def slot(name: str) -> int:

@@ -1,20 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys, their materials and their policies."""
+"""Keys and their policies; their materials are in ``materials``."""
 
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
+from keyquorum import lifecycle
 from keyquorum.errors import IntegrityError
 from keyquorum.model import Key, KeyMaterial, KeyRecord
-from keyquorum.store import schema
+from keyquorum.store import erasures, schema
+from keyquorum.store.aliases import Aliases
 from keyquorum.store.engine import Transaction
+from keyquorum.store.materials import Materials
 from keyquorum.store.rowmac import RowMAC
 
 _KEYS: Final = schema.keys
-_MATERIALS: Final = schema.key_materials
 _POLICIES: Final = schema.key_policies
+_DELETED: Final = schema.deleted_keys
+
+
+class Place(NamedTuple):
+    """Where a key is, unproven: whoever acts on it loads the key and learns."""
+
+    key_id: str
+    account: str
+    region: str
 
 
 class Keys:
@@ -22,18 +34,28 @@ class Keys:
 
     def __init__(self, mac: RowMAC) -> None:
         self._mac = mac
+        self.materials = Materials(mac)
+        self._aliases = Aliases(mac)
 
-    def load(self, connection: sa.Connection, key_id: str) -> KeyRecord | None:
+    def load(self, connection: sa.Connection, key_id: str, region: str) -> KeyRecord | None:
         """The key and its materials, or None. Raises IntegrityError for rows that do not belong together."""
-        row = connection.execute(sa.select(_KEYS).where(_KEYS.c.key_id == key_id)).mappings().one_or_none()
+        gone = sa.exists().where(_DELETED.c.key_id == _KEYS.c.key_id, _DELETED.c.region == _KEYS.c.region)
+        query = sa.select(_KEYS, gone.label("gone")).where(self._is(key_id, region))
+        row = connection.execute(query).mappings().one_or_none()
         if row is None:
             return None
         key = self._key(row)
-        rows = connection.execute(sa.select(_MATERIALS).where(_MATERIALS.c.key_id == key_id)).mappings()
-        materials = {m.material_id: m for m in map(self._material, rows)}
+        if row["gone"]:
+            raise IntegrityError(f"key {key_id} was deleted, and its row is there again")
+        materials = self.materials.load(connection, key_id, region)
         if key.material_id and key.material_id not in materials:
             raise IntegrityError(f"key {key_id} has lost its current key material")
         return KeyRecord(key, materials)
+
+    def regions(self, connection: sa.Connection, key_id: str) -> list[Key]:
+        """The key in every Region where it is: one, or a multi-Region key's primary and replicas, in order."""
+        query = sa.select(_KEYS).where(_KEYS.c.key_id == key_id).order_by(_KEYS.c.region)
+        return [self._key(row) for row in connection.execute(query).mappings()]
 
     def page(self, connection: sa.Connection, account: str, region: str, after: str, limit: int) -> list[str]:
         """At most ``limit`` key IDs of this account and Region, in order, that come after ``after``."""
@@ -41,76 +63,106 @@ class Keys:
         query = sa.select(_KEYS).where(place).order_by(_KEYS.c.key_id).limit(limit)
         return [self._key(row).key_id for row in connection.execute(query).mappings()]
 
-    def due(self, connection: sa.Connection, now: float, limit: int) -> list[tuple[str, str, str]]:
-        """(key ID, account, Region) of keys whose deletion date has come, the longest due first. Unproven: a row that
-        was tampered with must not keep the others from the list; whoever acts on one loads it and learns."""
-        query = sa.select(_KEYS.c.key_id, _KEYS.c.account, _KEYS.c.region).where(_KEYS.c.deletion_date <= now)
-        rows = connection.execute(query.order_by(_KEYS.c.deletion_date).limit(limit))
-        return [(row.key_id, row.account, row.region) for row in rows]
+    def count(self, connection: sa.Connection, account: str, region: str) -> int:
+        query = sa.select(sa.func.count()).select_from(_KEYS)
+        return int(connection.execute(query.where(_KEYS.c.account == account, _KEYS.c.region == region)).scalar_one())
+
+    def due_for_deletion(self, connection: sa.Connection, now: float, limit: int) -> list[Place]:
+        """Keys whose deletion date has come, the longest due first."""
+        return self._due(connection, _KEYS.c.deletion_date, now, limit)
+
+    def due_for_rotation(self, connection: sa.Connection, now: float, limit: int) -> list[Place]:
+        """Keys whose next rotation is due, the longest due first."""
+        return self._due(connection, _KEYS.c.next_rotation, now, limit, _KEYS.c.state.in_(lifecycle.ROTATING))
+
+    def due_for_expiry(self, connection: sa.Connection, now: float, limit: int) -> list[Place]:
+        """Keys of which imported material has expired, the longest due first."""
+        table = schema.key_materials
+        joined = sa.join(table, _KEYS, sa.and_(table.c.key_id == _KEYS.c.key_id, table.c.region == _KEYS.c.region))
+        columns = (_KEYS.c.key_id, _KEYS.c.account, _KEYS.c.region)
+        query = sa.select(*columns).select_from(joined).where(table.c.valid_to <= now, table.c.wrapped_row.is_not(None))
+        return [Place(*row) for row in connection.execute(query.order_by(table.c.valid_to).limit(limit))]
+
+    def next_date(self, connection: sa.Connection) -> float | None:
+        """When something will be due next."""
+        dates = (
+            sa.select(sa.func.min(_KEYS.c.deletion_date)),
+            sa.select(sa.func.min(_KEYS.c.next_rotation)).where(_KEYS.c.state.in_(lifecycle.ROTATING)),
+            sa.select(sa.func.min(schema.key_materials.c.valid_to)).where(
+                schema.key_materials.c.wrapped_row.is_not(None)
+            ),
+        )
+        found = [connection.execute(query).scalar() for query in dates]
+        return min((date for date in found if date is not None), default=None)
+
+    def _due(
+        self,
+        connection: sa.Connection,
+        date: sa.Column[float],
+        now: float,
+        limit: int,
+        *conditions: sa.ColumnElement[bool],
+    ) -> list[Place]:
+        query = sa.select(_KEYS.c.key_id, _KEYS.c.account, _KEYS.c.region).where(date <= now, *conditions)
+        return [Place(*row) for row in connection.execute(query.order_by(date).limit(limit))]
 
     def is_taken(self, connection: sa.Connection, key_id: str) -> bool:
         """Whether this key ID names a key, or named one that was deleted: it is not given out again."""
         known = sa.union_all(
             sa.select(_KEYS.c.key_id).where(_KEYS.c.key_id == key_id),
-            sa.select(schema.deleted_keys.c.key_id).where(schema.deleted_keys.c.key_id == key_id),
+            sa.select(_DELETED.c.key_id).where(_DELETED.c.key_id == key_id),
         )
         return connection.execute(known).first() is not None
 
-    def insert(self, txn: Transaction, key: Key, material: KeyMaterial | None, policy: str) -> None:
-        txn.touch(key.key_id)
+    def insert(self, txn: Transaction, key: Key, materials: Iterable[KeyMaterial], policy: str) -> None:
+        """A new key. A replica may come back to a Region that it was deleted from."""
+        txn.touch(key.name)
+        txn.connection.execute(
+            sa.delete(_DELETED).where(_DELETED.c.key_id == key.key_id, _DELETED.c.region == key.region)
+        )
         txn.connection.execute(sa.insert(_KEYS).values(self._mac.seal(_KEYS, _key_row(key))))
-        if material is not None:
-            row = msgspec.structs.asdict(material)
-            txn.connection.execute(sa.insert(_MATERIALS).values(self._seal_material(row)))
-        policy_row = {"key_id": key.key_id, "name": "default", "document": policy, "version": 1}
-        txn.connection.execute(sa.insert(_POLICIES).values(self._mac.seal(_POLICIES, policy_row)))
+        for material in materials:
+            self.materials.insert(txn, material)
+        row = {"key_id": key.key_id, "region": key.region, "name": "default", "document": policy, "version": 1}
+        txn.connection.execute(sa.insert(_POLICIES).values(self._mac.seal(_POLICIES, row)))
 
     def update(self, txn: Transaction, key: Key, **changes: Any) -> Key:
         """Write the key with these members changed; the key as it is now."""
         changed = msgspec.structs.replace(key, **changes, version=key.version + 1)
-        txn.touch(key.key_id)
-        txn.connection.execute(
-            sa.update(_KEYS).where(_KEYS.c.key_id == key.key_id).values(self._mac.seal(_KEYS, _key_row(changed)))
-        )
+        txn.touch(key.name)
+        statement = sa.update(_KEYS).where(self._is(key.key_id, key.region))
+        txn.connection.execute(statement.values(self._mac.seal(_KEYS, _key_row(changed))))
         return changed
 
     def delete(self, txn: Transaction, key: Key, now: float) -> None:
         """Remove the key with all that hangs on it, and remember its ID. ``Database.erase`` finishes the work."""
-        txn.touch(key.key_id)
-        for table in (_MATERIALS, _POLICIES, schema.aliases, _KEYS):
-            txn.connection.execute(sa.delete(table).where(table.c.key_id == key.key_id))
-        txn.connection.execute(
-            sa.insert(schema.deleted_keys).values(
-                key_id=key.key_id, account=key.account, region=key.region, deleted_at=now
-            )
-        )
+        txn.touch(key.name)
+        for alias in self._aliases.of_key(txn.connection, key.key_id, key.region):
+            self._aliases.delete(txn, alias)
+        self.materials.destroy_all(txn, key)
+        for table in (schema.grants, schema.key_usage, _POLICIES, _KEYS):
+            of_key = sa.and_(table.c.key_id == key.key_id, table.c.region == key.region)
+            txn.connection.execute(sa.delete(table).where(of_key))
+        row = {"key_id": key.key_id, "region": key.region, "account": key.account, "deleted_at": now, "version": 1}
+        txn.connection.execute(sa.insert(_DELETED).values(self._mac.seal(_DELETED, row)))
+        erasures.note(txn, key)
 
-    def unerased(self, connection: sa.Connection) -> list[tuple[str, str, str]]:
-        """(key ID, account, Region) of deleted keys of which some file may still hold wrapped material."""
-        table = schema.deleted_keys
-        query = sa.select(table.c.key_id, table.c.account, table.c.region).where(table.c.erased_at.is_(None))
-        return [(row.key_id, row.account, row.region) for row in connection.execute(query)]
-
-    def mark_erased(self, txn: Transaction, key_id: str, now: float) -> bool:
-        """Whether this was the first to say so."""
-        table = schema.deleted_keys
-        unmarked = sa.and_(table.c.key_id == key_id, table.c.erased_at.is_(None))
-        return txn.connection.execute(sa.update(table).where(unmarked).values(erased_at=now)).rowcount == 1
-
-    def policy(self, connection: sa.Connection, key_id: str) -> str:
+    def policy(self, connection: sa.Connection, key: Key) -> str:
         """The text of the key policy ``default``."""
-        return str(self._policy_row(connection, key_id)["document"])
+        return str(self._policy_row(connection, key)["document"])
 
-    def put_policy(self, txn: Transaction, key_id: str, document: str) -> None:
-        row = self._policy_row(txn.connection, key_id)
-        txn.touch(key_id)
+    def put_policy(self, txn: Transaction, key: Key, document: str) -> None:
+        row = self._policy_row(txn.connection, key)
+        txn.touch(key.name)
         values = self._mac.seal(_POLICIES, {**row, "document": document, "version": row["version"] + 1})
-        txn.connection.execute(sa.update(_POLICIES).where(_POLICIES.c.key_id == key_id).values(values))
+        of_key = sa.and_(_POLICIES.c.key_id == key.key_id, _POLICIES.c.region == key.region)
+        txn.connection.execute(sa.update(_POLICIES).where(of_key).values(values))
 
-    def _policy_row(self, connection: sa.Connection, key_id: str) -> dict[str, Any]:
-        row = connection.execute(sa.select(_POLICIES).where(_POLICIES.c.key_id == key_id)).mappings().one_or_none()
+    def _policy_row(self, connection: sa.Connection, key: Key) -> dict[str, Any]:
+        query = sa.select(_POLICIES).where(_POLICIES.c.key_id == key.key_id, _POLICIES.c.region == key.region)
+        row = connection.execute(query).mappings().one_or_none()
         if row is None:
-            raise IntegrityError(f"key {key_id} has lost its key policy")
+            raise IntegrityError(f"key {key.key_id} has lost its key policy")
         return self._mac.check(_POLICIES, row)
 
     def _key(self, row: sa.RowMapping) -> Key:
@@ -118,13 +170,9 @@ class Keys:
         values["tags"] = tuple(tuple(pair) for pair in msgspec.json.decode(values["tags"]))
         return Key(**values)
 
-    # The row number orders insertion only: SQLite assigns it after the MAC is made, and nothing is decided by it.
-
-    def _seal_material(self, row: dict[str, Any]) -> dict[str, Any]:
-        return self._mac.seal(_MATERIALS, row)
-
-    def _material(self, row: sa.RowMapping) -> KeyMaterial:
-        return KeyMaterial(**self._mac.check(_MATERIALS, row, uncovered="row"))
+    @staticmethod
+    def _is(key_id: str, region: str) -> sa.ColumnElement[bool]:
+        return sa.and_(_KEYS.c.key_id == key_id, _KEYS.c.region == region)
 
 
 def _key_row(key: Key) -> dict[str, Any]:

@@ -25,22 +25,31 @@ def upgrade(database: Database) -> None:
     database.execute_script(_upgrade)
 
 
+def require_current(database: Database) -> None:
+    """Raises SchemaError unless the database has this program's schema."""
+    with database.read() as connection:
+        if _known(connection) != schema.REVISIONS[-1]:
+            raise SchemaError("the database has an older schema: start the server once to upgrade it")
+
+
 def _upgrade(connection: sa.Connection) -> None:
-    tables = sa.inspect(connection).get_table_names()
-    if not tables:
+    if not sa.inspect(connection).get_table_names():
         create(connection)
-        return
-    if _VERSIONS.name not in tables:
+    elif _known(connection) != schema.REVISIONS[-1]:
+        run_scripts(connection)
+
+
+def _known(connection: sa.Connection) -> str:
+    """The schema's revision; raises SchemaError if this program does not know it."""
+    if not sa.inspect(connection).has_table(_VERSIONS.name):
         raise SchemaError("the database holds tables that are not keyquorum's")
-    current = connection.execute(sa.select(_VERSIONS.c.version_num)).scalar()
-    if current == schema.REVISIONS[-1]:
-        return
+    current = str(connection.execute(sa.select(_VERSIONS.c.version_num)).scalar())
     if current not in schema.REVISIONS:
         raise SchemaError(
             f"the database has schema {current}, which this version of keyquorum does not know "
             f"(it knows up to {schema.REVISIONS[-1]}): a newer version wrote it"
         )
-    run_scripts(connection)
+    return current
 
 
 def create(connection: sa.Connection) -> None:

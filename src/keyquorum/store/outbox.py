@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Audit records that committed together with their change, and wait to be seen in the audit file."""
+"""Audit records that committed together with their change, and wait to be seen in the audit file.
 
+Each bears a MAC: what somebody else put here does not become an audit record.
+"""
+
+import logging
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
+from keyquorum.errors import IntegrityError
 from keyquorum.store import schema
 from keyquorum.store.engine import Transaction
+from keyquorum.store.rowmac import RowMAC
+
+_log = logging.getLogger(__name__)
 
 _OUTBOX: Final = schema.audit_outbox
 
@@ -20,22 +28,32 @@ class Waiting(NamedTuple):
     record: bytes
 
 
-def add(txn: Transaction, writer: int, position: int, event_id: str, record: bytes) -> int:
-    """Put a record into the change's own transaction; its row number."""
-    statement = sa.insert(_OUTBOX).values(writer=writer, position=position, event_id=event_id, record=record)
-    return int(txn.connection.execute(statement.returning(_OUTBOX.c.row)).scalar_one())
+class Outbox:
+    def __init__(self, mac: RowMAC) -> None:
+        self._mac = mac
 
+    def add(self, txn: Transaction, writer: int, position: int, event_id: str, record: bytes) -> int:
+        """Put a record into the change's own transaction; its row number."""
+        values = {"writer": writer, "position": position, "event_id": event_id, "record": record}
+        statement = sa.insert(_OUTBOX).values(self._mac.seal(_OUTBOX, values)).returning(_OUTBOX.c.row)
+        return int(txn.connection.execute(statement).scalar_one())
 
-def remove(txn: Transaction, rows: list[int]) -> None:
-    txn.connection.execute(sa.delete(_OUTBOX).where(_OUTBOX.c.row.in_(rows)))
+    def remove(self, txn: Transaction, rows: list[int]) -> None:
+        txn.connection.execute(sa.delete(_OUTBOX).where(_OUTBOX.c.row.in_(rows)))
 
+    def waiting(self, connection: sa.Connection, writer: int) -> list[Waiting]:
+        """What this writer has not been seen to write, in the order of the changes."""
+        query = sa.select(_OUTBOX).where(_OUTBOX.c.writer == writer).order_by(_OUTBOX.c.row)
+        found = []
+        for row in connection.execute(query).mappings():
+            try:
+                values = self._mac.check(_OUTBOX, row, uncovered="row")
+            except IntegrityError:
+                _log.error("row %s of the audit outbox was tampered with and is not written", row["row"])
+            else:
+                found.append(Waiting(row["row"], values["position"], values["event_id"], values["record"]))
+        return found
 
-def waiting(connection: sa.Connection, writer: int) -> list[Waiting]:
-    """What this writer has not been seen to write, in the order of the changes."""
-    query = sa.select(_OUTBOX).where(_OUTBOX.c.writer == writer).order_by(_OUTBOX.c.row)
-    return [Waiting(row.row, row.position, row.event_id, row.record) for row in connection.execute(query)]
-
-
-def writers(connection: sa.Connection) -> list[int]:
-    """The writers that have left records behind."""
-    return list(connection.execute(sa.select(_OUTBOX.c.writer).distinct()).scalars())
+    def writers(self, connection: sa.Connection) -> list[int]:
+        """The writers that have left records behind. Unproven."""
+        return list(connection.execute(sa.select(_OUTBOX.c.writer).distinct()).scalars())

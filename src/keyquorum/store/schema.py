@@ -71,8 +71,8 @@ keys = sa.Table(
     "keys",
     metadata,
     sa.Column("key_id", sa.String(64), primary_key=True),
+    sa.Column("region", sa.String(32), primary_key=True),
     sa.Column("account", sa.String(12), nullable=False),
-    sa.Column("region", sa.String(32), nullable=False),
     sa.Column("spec", sa.String(32), nullable=False),
     sa.Column("usage", sa.String(32), nullable=False),
     sa.Column("origin", sa.String(32), nullable=False),
@@ -80,34 +80,59 @@ keys = sa.Table(
     sa.Column("description", sa.Text, nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),
     sa.Column("material_id", sa.String(64), nullable=False),
+    sa.Column("primary_region", sa.String(32)),
     sa.Column("deletion_date", sa.Float),
+    sa.Column("pending_window", sa.Integer),
+    sa.Column("rotation_period", sa.Integer),
+    sa.Column("next_rotation", sa.Float),
+    sa.Column("on_demand_rotations", sa.Integer, nullable=False),
     sa.Column("tags", sa.Text, nullable=False),
     *_authority(),
     sa.Index("keys_by_place", "account", "region", "key_id", unique=True),
     sa.Index("keys_by_deletion_date", "deletion_date"),
+    sa.Index("keys_by_next_rotation", "next_rotation"),
 )
 
-#: Rows are appended and removed, never moved by the order of a key, so that SQLite has no cause to copy cells.
+#: ``wrapped_row`` is None while there is no material: imported, and deleted or expired since.
 key_materials = sa.Table(
     "key_materials",
     metadata,
-    sa.Column("row", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("material_id", sa.String(64), nullable=False, unique=True),
-    sa.Column("key_id", sa.String(64), sa.ForeignKey("keys.key_id"), nullable=False, index=True),
+    sa.Column("key_id", sa.String(64), primary_key=True),
+    sa.Column("region", sa.String(32), primary_key=True),
+    sa.Column("material_id", sa.String(64), primary_key=True),
+    sa.Column("state", sa.String(48), nullable=False),
     sa.Column("keyring_version", sa.Integer, nullable=False),
-    sa.Column("wrapped", Bytes, nullable=False),
+    sa.Column("wrapped_row", sa.Integer),
     sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("rotated_at", sa.Float),
+    sa.Column("rotation_type", sa.String(16)),
+    sa.Column("valid_to", sa.Float),
+    sa.Column("description", sa.Text),
     *_authority(),
+    sa.ForeignKeyConstraint(["key_id", "region"], ["keys.key_id", "keys.region"]),
+    sa.Index("key_materials_by_valid_to", "valid_to"),
+)
+
+#: Wrapped key material, which proves itself when it is opened. Rows are appended, and overwritten in place by zeros of
+#: the same length; none is ever removed or made longer. So SQLite has no cause to move one, and no page keeps a copy of
+#: what was destroyed.
+wrapped_materials = sa.Table(
+    "wrapped_materials",
+    metadata,
+    sa.Column("row", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("wrapped", Bytes, nullable=False),
     sqlite_autoincrement=True,
 )
 
 key_policies = sa.Table(
     "key_policies",
     metadata,
-    sa.Column("key_id", sa.String(64), sa.ForeignKey("keys.key_id"), primary_key=True),
+    sa.Column("key_id", sa.String(64), primary_key=True),
+    sa.Column("region", sa.String(32), primary_key=True),
     sa.Column("name", sa.String(128), primary_key=True),
     sa.Column("document", sa.Text, nullable=False),
     *_authority(),
+    sa.ForeignKeyConstraint(["key_id", "region"], ["keys.key_id", "keys.region"]),
 )
 
 aliases = sa.Table(
@@ -116,21 +141,68 @@ aliases = sa.Table(
     sa.Column("account", sa.String(12), primary_key=True),
     sa.Column("region", sa.String(32), primary_key=True),
     sa.Column("name", sa.String(256), primary_key=True),
-    sa.Column("key_id", sa.String(64), sa.ForeignKey("keys.key_id"), nullable=False, index=True),
+    sa.Column("key_id", sa.String(64), nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),
     sa.Column("updated_at", sa.Float, nullable=False),
     *_authority(),
+    sa.ForeignKeyConstraint(["key_id", "region"], ["keys.key_id", "keys.region"]),
+    sa.Index("aliases_by_key", "key_id", "region"),
 )
 
-#: A key ID is never given out twice. ``erased_at`` is set once no file holds the wrapped material any more.
+grants = sa.Table(
+    "grants",
+    metadata,
+    sa.Column("grant_id", sa.String(64), primary_key=True),
+    sa.Column("key_id", sa.String(64), nullable=False),
+    sa.Column("region", sa.String(32), nullable=False),
+    sa.Column("name", sa.String(256)),
+    sa.Column("grantee", sa.String(256), nullable=False),
+    sa.Column("retiring", sa.String(256)),
+    sa.Column("issuing_account", sa.String(12), nullable=False),
+    sa.Column("operations", sa.Text, nullable=False),
+    sa.Column("constraints", sa.Text),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("grantee_is_service", sa.Integer, nullable=False),
+    sa.Column("retiring_is_service", sa.Integer, nullable=False),
+    *_authority(),
+    sa.ForeignKeyConstraint(["key_id", "region"], ["keys.key_id", "keys.region"]),
+    sa.Index("grants_by_key", "key_id", "region", "grant_id"),
+    sa.Index("grants_by_retiring", "retiring", "region", "grant_id"),
+)
+
+#: The last use of each key. It carries no authority, and is written in batches.
+key_usage = sa.Table(
+    "key_usage",
+    metadata,
+    sa.Column("key_id", sa.String(64), primary_key=True),
+    sa.Column("region", sa.String(32), primary_key=True),
+    sa.Column("operation", sa.String(48), nullable=False),
+    sa.Column("used_at", sa.Float, nullable=False),
+    sa.Column("event_id", sa.String(36), nullable=False),
+    sa.Column("request_id", sa.String(36), nullable=False),
+    sa.ForeignKeyConstraint(["key_id", "region"], ["keys.key_id", "keys.region"]),
+)
+
+#: A key ID is never given out twice, and a row in here speaks against one of the same name in ``keys``.
 deleted_keys = sa.Table(
     "deleted_keys",
     metadata,
     sa.Column("key_id", sa.String(64), primary_key=True),
+    sa.Column("region", sa.String(32), primary_key=True),
     sa.Column("account", sa.String(12), nullable=False),
-    sa.Column("region", sa.String(32), nullable=False),
     sa.Column("deleted_at", sa.Float, nullable=False),
-    sa.Column("erased_at", sa.Float, index=True),
+    *_authority(),
+)
+
+#: Destroyed material of which a file may still hold the wrapped form. A row goes when that has been recorded.
+erasures = sa.Table(
+    "erasures",
+    metadata,
+    sa.Column("row", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("key_id", sa.String(64), nullable=False),
+    sa.Column("region", sa.String(32), nullable=False),
+    sa.Column("account", sa.String(12), nullable=False),
+    sqlite_autoincrement=True,
 )
 
 #: Audit records of committed changes, until they are known to be in the audit file of their writer.
@@ -142,5 +214,6 @@ audit_outbox = sa.Table(
     sa.Column("position", sa.BigInteger, nullable=False),
     sa.Column("event_id", sa.String(36), nullable=False),
     sa.Column("record", Bytes, nullable=False),
+    sa.Column("mac", Bytes, nullable=False),
     sqlite_autoincrement=True,
 )

@@ -11,12 +11,14 @@ from typing import Protocol, TypeVar
 import sqlalchemy as sa
 
 from keyquorum.errors import WouldBlock
-from keyquorum.model import Alias, KeyRecord
+from keyquorum.model import Alias, KeyRecord, key_name
 from keyquorum.store.aliases import Aliases, cache_name
 from keyquorum.store.cache import Cache
 from keyquorum.store.engine import Database, Transaction, generation_of
+from keyquorum.store.grants import Grants
 from keyquorum.store.identities import Identities
 from keyquorum.store.keys import Keys
+from keyquorum.store.outbox import Outbox
 from keyquorum.store.rowmac import RowMAC
 
 T = TypeVar("T")
@@ -25,7 +27,7 @@ T = TypeVar("T")
 class View(Protocol):
     """What steps (1) and (4) of the request path look up."""
 
-    def key(self, key_id: str) -> KeyRecord | None: ...
+    def key(self, key_id: str, region: str) -> KeyRecord | None: ...
     def alias(self, account: str, region: str, name: str) -> Alias | None: ...
 
 
@@ -37,6 +39,8 @@ class Store:
         self.keys = Keys(mac)
         self.aliases = Aliases(mac)
         self.identities = Identities(mac)
+        self.grants = Grants(mac)
+        self.outbox = Outbox(mac)
         self.key_cache: Cache[KeyRecord] = Cache(database.generations, cached)
         self.alias_cache: Cache[Alias] = Cache(database.generations, cached)
 
@@ -73,9 +77,12 @@ class CachedView:
         self._store = store
         self._may_block = may_block
 
-    def key(self, key_id: str) -> KeyRecord | None:
+    def key(self, key_id: str, region: str) -> KeyRecord | None:
         store = self._store
-        return store.fetch(store.key_cache, key_id, lambda c: store.keys.load(c, key_id), may_block=self._may_block)
+        name = key_name(key_id, region)
+        return store.fetch(
+            store.key_cache, name, lambda c: store.keys.load(c, key_id, region), may_block=self._may_block
+        )
 
     def alias(self, account: str, region: str, name: str) -> Alias | None:
         store = self._store
@@ -92,8 +99,8 @@ class LockedView:
         self._store = store
         self._txn = txn
 
-    def key(self, key_id: str) -> KeyRecord | None:
-        return self._store.keys.load(self._txn.connection, key_id)
+    def key(self, key_id: str, region: str) -> KeyRecord | None:
+        return self._store.keys.load(self._txn.connection, key_id, region)
 
     def alias(self, account: str, region: str, name: str) -> Alias | None:
         return self._store.aliases.load(self._txn.connection, account, region, name)

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""EnableKeyRotation, DisableKeyRotation, GetKeyRotationStatus, RotateKeyOnDemand, ListKeyRotations; and what the
+rotation job does when the date comes.
+
+Old materials decrypt for ever; the newest encrypts. A multi-Region key is rotated at its primary, for all Regions at
+once: rotation's settings are the primary's.
+"""
+
+from typing import Final
+
+import msgspec
+
+from keyquorum import api, lifecycle
+from keyquorum.errors import (
+    KMSInvalidStateException,
+    LimitExceededException,
+    UnsupportedOperationException,
+    ValidationException,
+)
+from keyquorum.model import Key, KeyMaterial
+from keyquorum.ops.metadata import CURRENT, DOES_NOT_EXPIRE, EXPIRES, NON_CURRENT, PENDING_ROTATION
+from keyquorum.ops.operation import Call, Keys, Operation, on_key
+from keyquorum.ops.rules import DAY, DueKey, family, require_primary, wrong_origin
+from keyquorum.specs import is_symmetric
+
+_DEFAULT_PERIOD: Final = 365
+_PAGE: Final = 100
+
+
+def _require_rotating_kind(key: Key) -> None:
+    if not is_symmetric(key.spec):
+        raise UnsupportedOperationException
+
+
+def _require_own_material(call: Call, _request: object, keys: Keys) -> None:
+    """Automatic rotation makes its own material, and AWS tells so before it looks at the key's state."""
+    if keys[0].key.origin != "AWS_KMS":
+        raise wrong_origin(call, keys[0].key)
+
+
+def _enable(call: Call, request: api.EnableKeyRotationRequest, keys: Keys) -> None:
+    key = keys[0].key
+    _require_rotating_kind(key)
+    require_primary(call, key)
+    period = request.rotation_period_in_days or _DEFAULT_PERIOD
+    call.services.store.keys.update(call.write(), key, rotation_period=period, next_rotation=call.now + period * DAY)
+
+
+def _disable(call: Call, _request: api.DisableKeyRotationRequest, keys: Keys) -> None:
+    key = keys[0].key
+    _require_rotating_kind(key)
+    require_primary(call, key)
+    call.services.store.keys.update(call.write(), key, rotation_period=None, next_rotation=None)
+
+
+def _status(call: Call, _request: api.GetKeyRotationStatusRequest, keys: Keys) -> api.GetKeyRotationStatusResponse:
+    key = keys[0].key
+    _require_rotating_kind(key)
+    settings = key
+    if key.is_replica:
+        call.wait()
+        with call.services.store.database.read() as connection:
+            members = call.services.store.keys.regions(connection, key.key_id)
+        settings = next(member for member in members if member.is_primary)
+    if settings.rotation_period is None or not lifecycle.shows_rotation(key.state):
+        return api.GetKeyRotationStatusResponse(key_rotation_enabled=False, key_id=call.arn(key))
+    return api.GetKeyRotationStatusResponse(
+        key_rotation_enabled=True,
+        key_id=call.arn(key),
+        rotation_period_in_days=settings.rotation_period,
+        next_rotation_date=settings.next_rotation,
+    )
+
+
+def _on_demand(call: Call, _request: api.RotateKeyOnDemandRequest, keys: Keys) -> api.RotateKeyOnDemandResponse:
+    key = keys[0].key
+    _require_rotating_kind(key)
+    require_primary(call, key)
+    limit = call.services.quotas.on_demand_rotations_per_key
+    if key.on_demand_rotations >= limit:
+        raise LimitExceededException(
+            "The on-demand rotations limit has been reached for the given keyId. No more on-demand rotations can be "
+            f"performed for this key: {call.arn(key)}"
+        )
+    if key.origin == "EXTERNAL":
+        pending = next((m for m in keys[0].materials.values() if m.state == PENDING_ROTATION), None)
+        if pending is None:
+            raise KMSInvalidStateException(f"No available key material pending rotation for the key: {call.arn(key)}.")
+        _rotate(call, key, pending.material_id, "ON_DEMAND")
+    else:
+        _rotate(call, key, _add_material(call, key), "ON_DEMAND")
+    primary = call.services.store.keys.load(call.write().connection, key.key_id, key.region)
+    assert primary is not None
+    call.services.store.keys.update(call.write(), primary.key, on_demand_rotations=primary.key.on_demand_rotations + 1)
+    return api.RotateKeyOnDemandResponse(key_id=call.arn(key))
+
+
+def _add_material(call: Call, key: Key) -> str:
+    """New key material, in every Region of the key; its ID."""
+    keyring, store = call.services.keyring, call.services.store
+    secret = keyring.generate(key.spec)
+    material_id = ""
+    for member in family(call, key):
+        material = keyring.wrap_material(key.key_id, member.region, secret, call.now)
+        store.keys.materials.insert(call.write(), msgspec.structs.replace(material, state=PENDING_ROTATION))
+        material_id = material.material_id
+    return material_id
+
+
+def _rotate(call: Call, key: Key, material_id: str, rotation_type: str) -> None:
+    """Make the material that waits the current one, in every Region of the key."""
+    txn, store = call.write(), call.services.store
+    for member in family(call, key):
+        materials = store.keys.materials.load(txn.connection, member.key_id, member.region)
+        for material in materials.values():
+            if material.state == CURRENT:
+                store.keys.materials.update(txn, material, state=NON_CURRENT)
+        store.keys.materials.update(
+            txn, materials[material_id], state=CURRENT, rotated_at=call.now, rotation_type=rotation_type
+        )
+        store.keys.update(txn, member, material_id=material_id)
+
+
+def _automatic(call: Call, _request: DueKey, keys: Keys) -> None:
+    key = keys[0].key
+    due, period = key.next_rotation, key.rotation_period
+    if due is None or period is None or due > call.now:
+        raise ValidationException(f"{call.arn(key)} is not due")
+    _rotate(call, key, _add_material(call, key), "AUTOMATIC")
+    following = due + period * DAY
+    if following <= call.now:
+        following = call.now + period * DAY  # the server, or the key, was off for longer than a period
+    rotated = call.services.store.keys.load(call.write().connection, key.key_id, key.region)
+    assert rotated is not None
+    call.services.store.keys.update(call.write(), rotated.key, next_rotation=following)
+
+
+def _list(call: Call, request: api.ListKeyRotationsRequest, keys: Keys) -> api.ListKeyRotationsResponse:
+    key, pages = keys[0].key, call.services.pages
+    _require_rotating_kind(key)
+    everything = request.include_key_material == "ALL_KEY_MATERIAL"
+    found = [m for m in keys[0].materials.values() if everything or m.rotated_at is not None]
+    scope = f"ListKeyRotations {key.name} {everything}"
+    if request.marker is not None:
+        after = pages.read(scope, request.marker)
+        place = next((i for i, m in enumerate(found) if m.material_id == after), -1)
+        found = found[place + 1 :]
+    limit = request.limit or _PAGE
+    shown, truncated = found[:limit], len(found) > limit
+    return api.ListKeyRotationsResponse(
+        rotations=[_entry(call, key, material) for material in shown],
+        next_marker=pages.issue(scope, shown[-1].material_id) if truncated else None,
+        truncated=truncated,
+    )
+
+
+def _entry(call: Call, key: Key, material: KeyMaterial) -> api.RotationsListEntry:
+    entry = api.RotationsListEntry(
+        key_id=call.arn(key),
+        key_material_id=material.material_id,
+        key_material_state=material.state,
+        rotation_date=material.rotated_at,
+        rotation_type=material.rotation_type,
+    )
+    if key.origin != "EXTERNAL":
+        return entry
+    imported = material.wrapped is not None
+    return msgspec.structs.replace(
+        entry,
+        key_material_description=material.description,
+        import_state="IMPORTED" if imported else "PENDING_IMPORT",
+        expiration_model=None if not imported else DOES_NOT_EXPIRE if material.valid_to is None else EXPIRES,
+        valid_to=material.valid_to if imported else None,
+    )
+
+
+OPERATIONS = (
+    Operation(
+        name="EnableKeyRotation",
+        run=_enable,
+        keys=on_key("kms:EnableKeyRotation"),
+        check=_require_own_material,
+        changes=True,
+    ),
+    Operation(
+        name="DisableKeyRotation",
+        run=_disable,
+        keys=on_key("kms:DisableKeyRotation"),
+        check=_require_own_material,
+        changes=True,
+    ),
+    Operation(name="GetKeyRotationStatus", run=_status, keys=on_key("kms:GetKeyRotationStatus")),
+    Operation(name="RotateKeyOnDemand", run=_on_demand, keys=on_key("kms:RotateKeyOnDemand"), changes=True),
+    Operation(name="ListKeyRotations", run=_list, keys=on_key("kms:ListKeyRotations")),
+)
+
+#: By the rotation job, under CloudTrail's name.
+ROTATE_KEY: Final = Operation(name="RotateKey", run=_automatic, keys=on_key("kms:RotateKey"), changes=True)

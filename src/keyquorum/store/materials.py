@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Key materials: what is known of each, and its wrapped form, which has a table and a fixed place of its own."""
+
+from typing import Any, Final
+
+import msgspec
+import sqlalchemy as sa
+
+from keyquorum.errors import IntegrityError
+from keyquorum.model import Key, KeyMaterial
+from keyquorum.store import schema
+from keyquorum.store.engine import Transaction
+from keyquorum.store.rowmac import RowMAC
+
+_MATERIALS: Final = schema.key_materials
+_WRAPPED: Final = schema.wrapped_materials
+
+
+class Materials:
+    """Changes are announced by whoever changes the key; every destruction is noted for its erasure from the files."""
+
+    def __init__(self, mac: RowMAC) -> None:
+        self._mac = mac
+
+    def load(self, connection: sa.Connection, key_id: str, region: str) -> dict[str, KeyMaterial]:
+        """Material ID -> material, in the order in which they came."""
+        joined = sa.outerjoin(_MATERIALS, _WRAPPED, _MATERIALS.c.wrapped_row == _WRAPPED.c.row)
+        query = sa.select(_MATERIALS, _WRAPPED.c.wrapped).select_from(joined)
+        query = query.where(self._of(key_id, region)).order_by(_MATERIALS.c.created_at, _MATERIALS.c.material_id)
+        found = {}
+        for row in connection.execute(query).mappings():
+            values = self._mac.check(_MATERIALS, row)
+            if values.pop("wrapped_row") is not None and row["wrapped"] is None:
+                raise IntegrityError(f"key {key_id} has lost wrapped key material")
+            found[values["material_id"]] = KeyMaterial(**values, wrapped=row["wrapped"])
+        return found
+
+    def insert(self, txn: Transaction, material: KeyMaterial) -> None:
+        row = self._append(txn, material.wrapped) if material.wrapped is not None else None
+        txn.connection.execute(sa.insert(_MATERIALS).values(self._sealed(material, row)))
+
+    def update(self, txn: Transaction, material: KeyMaterial, **changes: Any) -> KeyMaterial:
+        """The material with these members changed. Material that was wrapped before, and is not any more or is wrapped
+        anew, is overwritten in place."""
+        changed = msgspec.structs.replace(material, **changes, version=material.version + 1)
+        row = self._row(txn.connection, material)
+        if changed.wrapped != material.wrapped:
+            if row is not None:
+                self._overwrite(txn, [row])
+            row = None if changed.wrapped is None else self._append(txn, changed.wrapped)
+        statement = sa.update(_MATERIALS).where(self._is(material)).values(self._sealed(changed, row))
+        txn.connection.execute(statement)
+        return changed
+
+    def destroy(self, txn: Transaction, material: KeyMaterial) -> None:
+        """Remove a material that the key is to forget altogether."""
+        row = self._row(txn.connection, material)
+        if row is not None:
+            self._overwrite(txn, [row])
+        txn.connection.execute(sa.delete(_MATERIALS).where(self._is(material)))
+
+    def destroy_all(self, txn: Transaction, key: Key) -> None:
+        """Remove every material of the key."""
+        query = sa.select(_MATERIALS.c.wrapped_row).where(self._of(key.key_id, key.region))
+        rows = [row for row in txn.connection.execute(query).scalars() if row is not None]
+        self._overwrite(txn, rows)
+        txn.connection.execute(sa.delete(_MATERIALS).where(self._of(key.key_id, key.region)))
+
+    def _overwrite(self, txn: Transaction, rows: list[int]) -> None:
+        # The same number of bytes, so that the record keeps its place and size and the old bytes are what is written
+        # over. (SQLite changes a record in place if its size stays; a test looks for what may be left.)
+        zeros = sa.func.zeroblob(sa.func.length(_WRAPPED.c.wrapped))
+        for row in rows:
+            txn.connection.execute(sa.update(_WRAPPED).where(_WRAPPED.c.row == row).values(wrapped=zeros))
+
+    def _append(self, txn: Transaction, wrapped: bytes) -> int:
+        statement = sa.insert(_WRAPPED).values(wrapped=wrapped).returning(_WRAPPED.c.row)
+        return int(txn.connection.execute(statement).scalar_one())
+
+    def _row(self, connection: sa.Connection, material: KeyMaterial) -> int | None:
+        return connection.execute(sa.select(_MATERIALS.c.wrapped_row).where(self._is(material))).scalar()
+
+    def _sealed(self, material: KeyMaterial, wrapped_row: int | None) -> dict[str, Any]:
+        values = {**msgspec.structs.asdict(material), "wrapped_row": wrapped_row}
+        del values["wrapped"]
+        return self._mac.seal(_MATERIALS, values)
+
+    @staticmethod
+    def _of(key_id: str, region: str) -> sa.ColumnElement[bool]:
+        return sa.and_(_MATERIALS.c.key_id == key_id, _MATERIALS.c.region == region)
+
+    @staticmethod
+    def _is(material: KeyMaterial) -> sa.ColumnElement[bool]:
+        return sa.and_(
+            _MATERIALS.c.key_id == material.key_id,
+            _MATERIALS.c.region == material.region,
+            _MATERIALS.c.material_id == material.material_id,
+        )
