@@ -134,6 +134,7 @@ class AuditLog:
     @classmethod
     def open(cls, directory: Path, *, sync: bool) -> "AuditLog":
         directory.mkdir(mode=0o700, exist_ok=True)
+        _sync_directory(directory.parent)
         for writer in range(WRITERS):
             log = cls.own(directory, writer, sync=sync)
             if log is not None:
@@ -150,6 +151,7 @@ class AuditLog:
             os.close(fd)
             return None
         _cut_torn_line(fd)
+        _sync_directory(directory)
         return cls(fd, writer, sync=sync)
 
     @classmethod
@@ -191,6 +193,15 @@ class AuditLog:
         with self._lock:
             os.close(self._fd)
             self._fd = _CLOSED
+
+
+def _sync_directory(path: Path) -> None:
+    """Make the names in a directory durable: a file that is synced and has lost its name is lost."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _cut_torn_line(fd: int) -> None:

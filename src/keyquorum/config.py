@@ -14,6 +14,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _ACCOUNT: Final = re.compile(r"[0-9]{12}", re.ASCII)
 _REGION: Final = re.compile(r"([a-z]+-){2,3}[0-9]+", re.ASCII)
+_LONGEST_TIMEOUT: Final = 3600.0
 
 
 class ConfigError(Exception):
@@ -56,8 +57,8 @@ class Settings:
             raise ConfigError(f"--port must be between 0 and 65535, not {self.port}")
         if self.workers < 1:
             raise ConfigError("--workers must be at least 1")
-        if not self.lock_timeout > 0:  # NaN included
-            raise ConfigError("--lock-timeout must be more than 0 seconds")
+        if not 0 < self.lock_timeout <= _LONGEST_TIMEOUT:  # NaN fails too
+            raise ConfigError(f"--lock-timeout must be more than 0 seconds, and at most {_LONGEST_TIMEOUT:.0f}")
         if not self.development and self.data is None:
             raise ConfigError("--data is needed: only --dev keeps everything in memory")
 

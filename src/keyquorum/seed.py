@@ -6,6 +6,7 @@ Whatever is wrong with it is said with its line, or its table, number and field;
 
 import re
 import tomllib
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -97,7 +98,20 @@ def parse(text: str) -> Seed:
         _check_user(number, user)
     for number, key in enumerate(seed.key, 1):
         _check_key(number, key)
+    _check_unique("user", "access_key_id", [(user.access_key_id,) for user in seed.user])
+    _check_unique("key", "id", [(key.id,) for key in seed.key])
+    _check_unique("key", "aliases", [tuple((k.account, k.region, a) for a in k.aliases) for k in seed.key])
     return seed
+
+
+def _check_unique(table: str, field: str, names: Sequence[Sequence[object]]) -> None:
+    """``names``: for each table of this name, what no other may have."""
+    seen: set[object] = set()
+    for number, here in enumerate(names, 1):
+        for name in here:
+            if name in seen:
+                raise _wrong(table, number, field, "is there already")
+            seen.add(name)
 
 
 def _located(message: str) -> str:
@@ -168,10 +182,15 @@ def _problem_of(key: SeedKey) -> tuple[str, str] | None:
             "must have a time and an offset, such as 2030-01-01T00:00:00Z",
         ),
         ("aliases", all(map(_ALIAS.fullmatch, key.aliases)), "an alias is alias/ and letters, digits, /, _ and -"),
-        ("tags", len(key.tags) <= 50, "at most 50"),
+        ("tags", len(key.tags) <= 50 and all(map(_is_tag, key.tags.items())), "at most 50, as TagResource takes them"),
         ("description", len(key.description) <= 8192, "at most 8192 characters"),
     )
     return next(((field, text) for field, right, text in checks if not right), None)
+
+
+def _is_tag(tag: tuple[str, str]) -> bool:
+    name, value = tag
+    return 1 <= len(name) <= 128 and len(value) <= 256 and not name.lower().startswith("aws:")
 
 
 def _material_fits(key: SeedKey) -> bool:

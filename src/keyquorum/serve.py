@@ -5,8 +5,11 @@ import functools
 import logging
 import os
 import shlex
+import signal
 import socket
 import sys
+import threading
+import time
 
 import msgspec
 import uvicorn
@@ -46,7 +49,15 @@ def run(settings: Settings, dev_hosts: frozenset[str] = frozenset()) -> None:
 def _worker(settings: Settings) -> App:
     os.umask(0o077)
     _log_to_stderr()
+    threading.Thread(target=_end_with, args=(os.getppid(),), name="keyquorum-parent", daemon=True).start()
     return _app(Service(settings))
+
+
+def _end_with(parent: int) -> None:
+    """Stop this worker when the process that watches over it has died: nobody could stop or replace it any more."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _app(service: Service, dev_hosts: frozenset[str] = frozenset()) -> App:

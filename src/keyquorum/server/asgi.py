@@ -69,20 +69,20 @@ class App:
 
 
 async def _greet(_request: Request) -> Response:
-    return PlainTextResponse(_LINE, headers=_identified())
+    return PlainTextResponse(_LINE, headers=identified())
 
 
 async def _refuse(_request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     body = {"__type": "UnknownOperationException"}
-    return JSONResponse(body, status, _identified(), media_type=json11.CONTENT_TYPE.decode())
+    return JSONResponse(body, status, identified(), media_type=json11.CONTENT_TYPE.decode())
 
 
 def fault(error: KMSError) -> Response:
     """A fault in AWS's JSON."""
-    return Response(json11.encode_fault(error), error.status, _identified(), json11.CONTENT_TYPE.decode())
+    return Response(json11.encode_fault(error), error.status, identified(), json11.CONTENT_TYPE.decode())
 
 
-def _identified() -> dict[str, str]:
+def identified() -> dict[str, str]:
     """Every answer bears a request ID, whoever gives it."""
     return {"x-amzn-RequestId": recording.new_id()}

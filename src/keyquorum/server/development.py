@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from keyquorum.clock import Clock
 from keyquorum.errors import AccessDeniedException, KMSError, ValidationException
-from keyquorum.server.asgi import fault
+from keyquorum.server.asgi import fault, identified
 
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _FARTHEST: Final = 100 * 366 * 86_400.0
@@ -58,11 +58,11 @@ def routes(service: Resettable, hosts: frozenset[str]) -> list[Route]:
         if not (seconds >= 0 and service.clock.offset + seconds <= _FARTHEST):
             raise ValidationException(f"advance_seconds must not be negative, nor add up to more than {_FARTHEST:.0f}")
         service.advance(seconds)
-        return JSONResponse({"now": service.clock.now()})
+        return JSONResponse({"now": service.clock.now()}, headers=identified())
 
     def reset(_body: bytes) -> Response:
         service.reset()
-        return JSONResponse({})
+        return JSONResponse({}, headers=identified())
 
     return [
         Route("/_dev/clock", guarded(advance), methods=["POST"]),

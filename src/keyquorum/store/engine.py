@@ -40,7 +40,8 @@ class Transaction:
 
 
 def _unavailable(error: Exception) -> DependencyTimeoutException:
-    return DependencyTimeoutException(_TIMED_OUT, detail=f"{type(error).__name__}: {error}")
+    cause = getattr(error, "orig", error)  # the driver's own words, without SQLAlchemy's advice
+    return DependencyTimeoutException(_TIMED_OUT, detail=f"{type(error).__name__}: {cause}")
 
 
 class Database:

@@ -44,6 +44,7 @@ class _Member(NamedTuple):
     items: Callable[[Any], Iterable[tuple[str, api.Shape]]] | None
     """The structures in a value, each with what its path adds to the member's; None where there can be none."""
     echoed: bool
+    sensitive: bool
 
 
 @cache
@@ -58,6 +59,7 @@ def _plan(structure: type[api.Shape]) -> tuple[_Member, ...]:
             _items(member.constraint),
             # AWS echoes no blob either, sensitive or not.
             not (member.constraint.sensitive or member.constraint.kind == "blob"),
+            member.constraint.sensitive,
         )
         for member in api.CONSTRAINTS[structure]
     )
@@ -125,7 +127,9 @@ def _violations(structure: api.Shape, prefix: str) -> Iterator[str]:
         value, path = getattr(structure, member.attribute), prefix + member.name
         if value is None:
             if member.required:
-                yield f"Value null at '{path}' failed to satisfy constraint: Member must not be null"
+                # AWS leaves the "null" out where it would leave a value out.
+                absent = "Value" if member.sensitive else "Value null"
+                yield f"{absent} at '{path}' failed to satisfy constraint: Member must not be null"
             continue
         subject = f"Value '{_echo(value)}'" if member.echoed else "Value"
         for rule in member.rules:
