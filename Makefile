@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve shell test test-fast test-long lint fmt bench api lock clean
+.PHONY: help serve shell test test-fast test-long lint fmt bench api docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -44,6 +44,9 @@ bench: $(VENV)/dev ## measure, and print the table of the README
 
 api: $(VENV)/dev ## generate src/keyquorum/api.py from the pinned service model
 	$(BIN)/python scripts/generate_api.py
+
+docs: $(VENV)/dev ## generate docs/operations.md from the registry of operations and the table of specs
+	$(BIN)/python scripts/operations_table.py
 
 lock: $(VENV)/dev ## lock the dependencies anew
 	$(BIN)/python -m pip install -q uv

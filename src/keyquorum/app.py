@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one place where things are built: settings -> database, store, keyring, request path, jobs."""
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,9 @@ from keyquorum.store.store import Store
 from keyquorum.usagelog import UsageLog
 from keyquorum.wire.paging import Marker
 
-# More dates than any test passes at once; what is due for ever (a key whose rows were tampered with) ends there.
+_log = logging.getLogger(__name__)
+
+# More dates than any test passes at once.
 _STEPS = 10_000
 
 
@@ -114,8 +117,7 @@ class Service:
         try:
             self.journal.retry()
             self.usage.write()
-            if self.clock.is_steady():
-                due.run(self.store, self.pipeline, self.clock)
+            due.run(self.store, self.pipeline, self.clock)
         finally:
             self.database.generations.follow()
             self.store.sweep()
@@ -125,12 +127,13 @@ class Service:
         """Let time pass, for development only: whatever comes due on the way happens at its date, and in order."""
         target = self.clock.now() + seconds
         for _ in range(_STEPS):
+            tried = self.clock.now()  # taken before: what comes due while the jobs run is still to come
+            self.run_jobs()
             with self.database.read() as connection:
-                date = self.store.keys.next_date(connection)
+                date = self.store.keys.next_date(connection, tried)
             if date is None or date > target:
                 break
             self.clock.offset += max(0.0, date - self.clock.now())
-            self.run_jobs()
         self.clock.offset += max(0.0, target - self.clock.now())
         self.run_jobs()
 
@@ -140,8 +143,12 @@ class Service:
     def stop(self) -> None:
         """Finish: nothing of a request may run any more."""
         self._ticker.stop()
-        self.usage.write()
-        self.close()
+        if self.refusals.counts:
+            _log.warning("requests that failed authentication since the start: %s", dict(self.refusals.counts))
+        try:
+            self.usage.write()
+        finally:
+            self.close()
 
     def close(self) -> None:
         self.audit.close()
@@ -151,6 +158,7 @@ class Service:
         """Empty the server and load the seed again; for development only."""
         bootstrap.empty(self.store)
         self.clock.offset = 0.0
+        self.usage.clear()
         self._clear_caches()
         self._populate()
 

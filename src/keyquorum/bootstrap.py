@@ -2,6 +2,8 @@
 """What a server finds or makes at its start: root key, keyring, the account's root, the seed. Every step looks first
 and writes under the write lock, so that two servers may start on one empty data directory at once."""
 
+import logging
+
 import sqlalchemy as sa
 
 from keyquorum import lifecycle
@@ -16,6 +18,8 @@ from keyquorum.specs import ENCRYPT_DECRYPT
 from keyquorum.store import roots, schema
 from keyquorum.store.engine import Database, Transaction
 from keyquorum.store.store import Store
+
+_log = logging.getLogger(__name__)
 
 
 def has_root(database: Database) -> bool:
@@ -42,12 +46,16 @@ def open_root(database: Database, seal: Seal) -> tuple[RootKey, Keyring]:
 
 
 def ensure_account(txn: Transaction, store: Store, keyring: Keyring, account: str, now: float) -> AccessKey | None:
-    """Make the account's root and its access key; the latter, or None if there is a root already.
+    """Make the account's root and its access key; the latter, or None if the account is there already.
 
-    Both are made at once, or neither: a root that has lost its access key does not get another one by starting again,
-    for whoever can remove the row would then read the new secret where the start is logged.
+    Both are made at once, and before anything else of the account, or never: a root that has lost its access key, or an
+    account that has lost its root, does not get another one by starting again, for whoever can remove the rows would
+    then read the new secret where the start is logged.
     """
     if store.identities.principal(txn.connection, account, ROOT, ROOT) is not None:
+        return None
+    if store.keys.any_of(txn.connection, account):
+        _log.error("account %s has keys and has lost its root; no other is made", account)
         return None
     root = Principal(new_principal_id(), account, ROOT, ROOT)
     store.identities.insert_principal(txn, root)

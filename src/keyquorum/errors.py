@@ -8,18 +8,19 @@ Neither may ever hold key material, plaintext or a secret. This module knows no 
 Source: AWS KMS API reference, "Common Errors" and each operation's "Errors".
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 class WouldBlock(Exception):
     """Raised before any effect: the answer needs a wait, so run the request again where waiting is allowed.
 
-    ``known``: whether it is already proven who asks.
+    ``where``: among requests of strangers, who are not proven yet; of callers who are; or among those of callers that
+    compute for as long as a second.
     """
 
-    def __init__(self, *, known: bool = True) -> None:
+    def __init__(self, where: Literal["strangers", "callers", "computing"] = "callers") -> None:
         super().__init__()
-        self.known = known
+        self.where = where
 
 
 class IntegrityError(Exception):
@@ -123,10 +124,6 @@ class IncorrectKeyMaterialException(KMSError):
     pass
 
 
-class InvalidAliasNameException(KMSError):
-    pass
-
-
 class InvalidArnException(KMSError):
     pass
 
@@ -191,10 +188,6 @@ class TagException(KMSError):
 
 
 class DependencyTimeoutException(KMSError):
-    status = 500
-
-
-class KeyUnavailableException(KMSError):
     status = 500
 
 

@@ -100,8 +100,9 @@ class Journal:
         if not waiting:
             return
         there = log.contains_after(min(w.position for w in waiting), [w.event_id for w in waiting])
-        missing = [w.record for w in waiting if w.event_id not in there]
+        # By event: a row that somebody has copied is no second event.
+        missing = {w.event_id: w.record for w in waiting if w.event_id not in there}
         if missing:
-            log.write(missing)
+            log.write(list(missing.values()))
         with self._database.write() as txn:
             self._outbox.remove(txn, [w.row for w in waiting])

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The key state machine, a table: which operation a key allows in which state, and the state it leaves behind.
 
-No other module compares key states. Pure. Source: AWS KMS Developer Guide, "Key states of AWS KMS keys"
-(table of 2022-12; newer operations from the service model).
+No other module compares states, a key's or a key material's. Pure. Source: AWS KMS Developer Guide, "Key states of AWS
+KMS keys" (table of 2022-12; newer operations from the service model).
 """
 
 from typing import Final
@@ -121,6 +121,12 @@ AFTER: Final = {
     "ImportKeyMaterial": ENABLED,
 }
 
+#: The states of a key material. In one of the last two it is not yet the key's own, and does not keep the key waiting
+#: when it goes.
+CURRENT: Final = "CURRENT"
+NON_CURRENT: Final = "NON_CURRENT"
+PENDING_ROTATION: Final = "PENDING_ROTATION"
+PENDING_IMPORTS: Final = "PENDING_MULTI_REGION_IMPORT_AND_ROTATION"
 
 #: The states in which a key is rotated when the date comes; in others it waits.
 ROTATING: Final = (ENABLED,)
@@ -173,10 +179,37 @@ def after_loss_of_material(state: str) -> str:
     return state if state in (PENDING_DELETION, PENDING_REPLICA_DELETION) else PENDING_IMPORT
 
 
+def at(state: str, ends: float | None, now: float) -> str:
+    """The state of a key whose imported material ends at ``ends``, although the job has not seen to it yet."""
+    return state if ends is None or now < ends else after_loss_of_material(state)
+
+
 def shows_rotation(state: str) -> bool:
     """Whether GetKeyRotationStatus tells that rotation is enabled: not while a deletion is pending."""
     return state not in (PENDING_DELETION, PENDING_REPLICA_DELETION)
 
 
-def may_be_seeded(state: str) -> bool:
-    return state in SEEDED
+def may_be_seeded(state: str, *, has_material: bool) -> bool:
+    """Whether a seed file may say that a key is in this state; one without material is PendingImport, whatever it says,
+    and so may only leave the default."""
+    return state in SEEDED if has_material else state == ENABLED
+
+
+def is_current(material: str) -> bool:
+    """Whether the material is what the key encrypts with."""
+    return material == CURRENT
+
+
+def is_own(material: str) -> bool:
+    """Whether the material belongs to the key for good, and does not only wait for a rotation."""
+    return material in (CURRENT, NON_CURRENT)
+
+
+def pending_state(*, ready: bool) -> str:
+    """The state of a material that waits for a rotation: ``ready`` if it is imported in all of the key's Regions."""
+    return PENDING_ROTATION if ready else PENDING_IMPORTS
+
+
+def awaits_rotation(material: str) -> bool:
+    """Whether the material becomes current with the next rotation."""
+    return material == PENDING_ROTATION

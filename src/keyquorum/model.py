@@ -125,6 +125,11 @@ class KeyRecord(msgspec.Struct, frozen=True):
     materials: dict[str, KeyMaterial]
     opened: dict[str, object] = msgspec.field(default_factory=dict)
 
+    def ends(self) -> float | None:
+        """When the first of its imported materials expires."""
+        dates = [m.valid_to for m in self.materials.values() if m.valid_to is not None and m.wrapped is not None]
+        return min(dates, default=None)
+
 
 class Grant(msgspec.Struct, frozen=True):
     """A grant. Principals are ARNs, service principals host names; ``constraints`` is the model's JSON, canonical."""

@@ -85,10 +85,12 @@ class Pipeline:
         trace = recording.Trace(call, protocol.event_source, name, http)
         try:
             operation = _lookup(protocol, name)
-            if operation.changes or operation.waits:
-                call.wait()
             # (2) the body, by the model
             trace.request = request = protocol.decode(name, http.body)
+            if operation.computes(request):
+                call.wait(computing=True)
+            if operation.changes or operation.waits:
+                call.wait()
             response = self._perform(operation, call, request, trace)
             # (8) the result, encoded; the record of what changed nothing is written before the answer leaves
             body = protocol.encode(name, response, request_id)
@@ -139,13 +141,14 @@ class Pipeline:
         )
         operation.check(call, request, keys)
         # (5) usage, then state
-        for use, authorized in zip(uses, keys, strict=True):
-            key = authorized.key
+        for use, record in zip(uses, records, strict=True):
+            key = record.key
             if operation.usage is not None and key.usage != operation.usage:
                 raise InvalidKeyUsageException(
                     f"{call.arn(key)} key usage is {key.usage} which is not valid for {operation.name}."
                 )
-            lifecycle.check(use.row or operation.name, key.state, call.arn(key))
+            state = key.state if key.origin == "AWS_KMS" else lifecycle.at(key.state, record.ends(), call.now)
+            lifecycle.check(use.row or operation.name, state, call.arn(key))
             if operation.tracked and SPECS[key.spec].slow:
                 call.wait()
         return keys

@@ -170,7 +170,11 @@ def _problem_of(key: SeedKey) -> tuple[str, str] | None:
         ("spec", spec, f"must be one of {', '.join(SPECS)}"),
         ("usage", _usage_fits(key), f"does not go with spec {key.spec}, or must be named for it"),
         ("material", _material_fits(key), "must be hexadecimal, and not empty"),
-        ("state", lifecycle.may_be_seeded(key.state), f"must be one of {', '.join(lifecycle.SEEDED)}"),
+        (
+            "state",
+            lifecycle.may_be_seeded(key.state, has_material=key.material is not None or key.origin == "AWS_KMS"),
+            f"must be one of {', '.join(lifecycle.SEEDED)}",
+        ),
         (
             "deletion_date",
             (key.deletion_date is not None) == lifecycle.shows_deletion_date(key.state),

@@ -42,14 +42,14 @@ def run(settings: Settings, dev_hosts: frozenset[str] = frozenset()) -> None:
     else:
         # Each worker opens the data directory for itself; this process only watches over them.
         service.close()
-        config = _config(functools.partial(_worker, settings), workers=settings.workers)
+        config = _config(functools.partial(_worker, settings, os.getpid()), workers=settings.workers)
         Multiprocess(config, sockets=[listener]).run()
 
 
-def _worker(settings: Settings) -> App:
+def _worker(settings: Settings, supervisor: int) -> App:
     os.umask(0o077)
     _log_to_stderr()
-    threading.Thread(target=_end_with, args=(os.getppid(),), name="keyquorum-parent", daemon=True).start()
+    threading.Thread(target=_end_with, args=(supervisor,), name="keyquorum-parent", daemon=True).start()
     return _app(Service(settings))
 
 
@@ -92,7 +92,7 @@ def _url(host: str, port: int) -> str:
 
 
 def _remember(directory: DataDirectory, endpoint: Endpoint) -> None:
-    draft = directory.endpoint.with_name(f".{directory.endpoint.name}.{os.getpid()}")
+    draft = directory.endpoint.with_name(f".{directory.endpoint.name}.{os.urandom(8).hex()}")
     draft.write_bytes(msgspec.json.encode(endpoint))
     draft.replace(directory.endpoint)
 

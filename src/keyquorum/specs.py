@@ -20,11 +20,12 @@ SYMMETRIC_DEFAULT: Final = "SYMMETRIC_DEFAULT"
 
 class Spec(msgspec.Struct, frozen=True):
     """``usages``: KeyUsage -> its algorithms. ``slow``: private operations take so long that the event loop must not
-    wait for them."""
+    wait for them. ``imported``: key material for it can be imported."""
 
     kind: Literal["symmetric", "asymmetric", "hmac"]
     usages: dict[str, tuple[str, ...]]
     slow: bool = False
+    imported: bool = True
 
 
 _RSA: Final = Spec(
@@ -52,8 +53,8 @@ def _hmac(algorithm: str) -> Spec:
     return Spec("hmac", {GENERATE_VERIFY_MAC: (algorithm,)})
 
 
-_ML_DSA: Final = Spec("asymmetric", {SIGN_VERIFY: ("ML_DSA_SHAKE_256",)}, slow=True)
-_ML_KEM: Final = Spec("asymmetric", {ENCAPSULATE_DECAPSULATE: ("ML_KEM",)})
+_ML_DSA: Final = Spec("asymmetric", {SIGN_VERIFY: ("ML_DSA_SHAKE_256",)}, slow=True, imported=False)
+_ML_KEM: Final = Spec("asymmetric", {ENCAPSULATE_DECAPSULATE: ("ML_KEM",)}, imported=False)
 
 SPECS: Final = {
     SYMMETRIC_DEFAULT: Spec("symmetric", {ENCRYPT_DECRYPT: (SYMMETRIC_DEFAULT,)}),
@@ -64,7 +65,9 @@ SPECS: Final = {
     "ECC_NIST_P384": _nist("ECDSA_SHA_384", slow=True),
     "ECC_NIST_P521": _nist("ECDSA_SHA_512", slow=True),
     "ECC_SECG_P256K1": Spec("asymmetric", {SIGN_VERIFY: ("ECDSA_SHA_256",)}),
-    "ECC_NIST_EDWARDS25519": Spec("asymmetric", {SIGN_VERIFY: ("ED25519_SHA_512", "ED25519_PH_SHA_512")}),
+    "ECC_NIST_EDWARDS25519": Spec(
+        "asymmetric", {SIGN_VERIFY: ("ED25519_SHA_512", "ED25519_PH_SHA_512")}, imported=False
+    ),
     "HMAC_224": _hmac("HMAC_SHA_224"),
     "HMAC_256": _hmac("HMAC_SHA_256"),
     "HMAC_384": _hmac("HMAC_SHA_384"),

@@ -5,11 +5,15 @@ What a process has noted and not written is lost with it if it is killed; the au
 """
 
 import threading
+from typing import Final
 
 from keyquorum.model import Key
 from keyquorum.store import usage
 from keyquorum.store.engine import Database
 from keyquorum.store.usage import Use
+
+#: So many rows a transaction, so that nobody waits long for the write lock.
+_BATCH: Final = 500
 
 
 class UsageLog:
@@ -19,24 +23,34 @@ class UsageLog:
         self._lock = threading.Lock()
 
     def note(self, key: Key, operation: str, used_at: float, event_id: str, request_id: str) -> None:
-        """A request has used the key. One item in a dict, and nothing that waits."""
-        self._noted[key.name] = Use(key.key_id, key.region, operation, used_at, event_id, request_id)
+        """A request has used the key. One item in a dict, and nothing that waits for the database."""
+        name = key.name
+        use = Use(key.key_id, key.region, operation, used_at, event_id, request_id)
+        with self._lock:
+            self._noted[name] = use
 
     def last(self, key: Key) -> Use | None:
-        """The last use that is known, of this process to the moment, of others to the second."""
-        self.write()
+        """The last use that is known: of this process to the moment, of others to the second."""
+        noted = self._noted.get(key.name)
         with self._database.read() as connection:
-            return usage.load(connection, key.key_id, key.region)
+            written = usage.load(connection, key.key_id, key.region)
+        known = [use for use in (noted, written) if use is not None]
+        return max(known, key=lambda use: use.used_at, default=None)
 
     def write(self) -> None:
         """Write what was noted. Raises KMSError if the database cannot be had; then it is still noted."""
         with self._lock:
-            noted, self._noted = self._noted, {}
-            if not noted:
-                return
-            try:
-                with self._database.write() as txn:
-                    usage.record(txn, noted.values())
-            except Exception:
-                self._noted = noted | self._noted
-                raise
+            noted = list(self._noted.items())
+        for start in range(0, len(noted), _BATCH):
+            batch = noted[start : start + _BATCH]
+            with self._database.write() as txn:
+                usage.record(txn, [use for _, use in batch])
+            with self._lock:
+                for name, use in batch:
+                    if self._noted.get(name) is use:  # else it was used again meanwhile
+                        del self._noted[name]
+
+    def clear(self) -> None:
+        """Forget what was noted."""
+        with self._lock:
+            self._noted.clear()

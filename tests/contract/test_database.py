@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from stored import MAC, database, fill, insert_key, keyring
+from stored import MAC, REGION, database, fill, insert_key, keyring, new_material
 
 from keyquorum.errors import DependencyTimeoutException, IntegrityError
 from keyquorum.store import schema
@@ -34,7 +34,7 @@ def generation(opened: Database) -> int:
 
 
 def remember(txn: Transaction, key_id: str) -> None:
-    values = {"key_id": key_id, "account": "1", "region": "r", "deleted_at": 1.0}
+    values = {"key_id": key_id, "account": "1", "region": "r", "deleted_at": 1.0, "version": 1, "mac": b""}
     txn.connection.execute(sa.insert(schema.deleted_keys).values(values))
 
 
@@ -61,15 +61,15 @@ def test_a_statement_that_fails_leaves_nothing_either(opened: Database) -> None:
 
 def test_a_key_that_could_not_be_finished_is_not_there(opened: Database) -> None:
     store, ring = Store(opened, MAC), keyring()
-    material = ring.new_material("key-one", "SYMMETRIC_DEFAULT", 0.0)
+    material = new_material(ring, "key-one")
     made = insert_key(store, ring, "key-one")
     with pytest.raises(IntegrityError), opened.write() as txn:
-        store.keys.insert(txn, made, material, "{}")
+        store.keys.insert(txn, made, [material], "{}")
     with pytest.raises(RuntimeError), opened.write() as txn:  # noqa: PT012 - the block is the transaction that fails
         store.keys.delete(txn, made, 0.0)
         raise RuntimeError
     with opened.write() as txn:
-        record = LockedView(store, txn).key("key-one")
+        record = LockedView(store, txn).key("key-one", REGION)
     assert record is not None
     assert (record.key, count(opened, schema.deleted_keys)) == (made, 0)
 
@@ -99,7 +99,7 @@ def test_threads_read_and_write_at_once(opened: Database) -> None:
             while not done.is_set():
                 with opened.read() as connection:
                     number = generation_of(connection)
-                    record = store.keys.load(connection, "key-one")
+                    record = store.keys.load(connection, "key-one", REGION)
                 assert record is not None
                 assert record.key.version == int(record.key.description or 1)
                 assert number >= last
@@ -169,10 +169,19 @@ def test_a_database_that_another_process_keeps_locked(tmp_path: Path) -> None:
             "The system timed out while trying to fulfill the request. You can retry the request."
         )
         with opened.read() as connection:  # readers go on (WAL)
-            assert store.keys.load(connection, "key-one") is not None
+            assert store.keys.load(connection, "key-one", REGION) is not None
         other.close()
         with opened.write() as txn:
             remember(txn, "a")
+
+
+def test_a_database_that_was_closed_opens_no_file_again(opened: Database) -> None:
+    """Whatever thread still holds it: the numbers of its descriptors belong to other files by then."""
+    opened.close()
+    with pytest.raises(DependencyTimeoutException), opened.read():
+        pytest.fail("it was read")
+    with pytest.raises(DependencyTimeoutException), opened.write():
+        pytest.fail("it was written")
 
 
 def test_what_is_committed_is_there_for_the_next_to_open_the_file(tmp_path: Path) -> None:
@@ -206,9 +215,10 @@ def test_deleted_content_leaves_the_files_once_the_log_is_cut(tmp_path: Path) ->
         store, ring = Store(opened, MAC), keyring()
         key = insert_key(store, ring, "key-one")
         with opened.read() as connection:
-            record = store.keys.load(connection, "key-one")
+            record = store.keys.load(connection, "key-one", REGION)
         assert record is not None
         wrapped = record.materials[key.material_id].wrapped
+        assert wrapped is not None
         assert files_hold(wrapped)
         with opened.write() as txn:
             store.keys.delete(txn, key, 1.0)

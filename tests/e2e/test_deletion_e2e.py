@@ -15,7 +15,10 @@ from sigv4_requests import ACCESS_KEY_ID, SECRET, signed_by_botocore
 
 from keyquorum.app import Service
 from keyquorum.config import Settings
-from keyquorum.jobs import deletion
+from keyquorum.jobs import due
+from keyquorum.model import key_name
+from keyquorum.ops.key_state import DELETE_KEY
+from keyquorum.store import erasures
 from keyquorum.testing import Server
 
 DAY = 86_400
@@ -25,7 +28,9 @@ KEY = "1234abcd-12ab-34cd-56ef-1234567890ab"
 def wrapped_materials(database: Path) -> dict[str, bytes]:
     """Key ID -> wrapped material, as the database has it now."""
     with behind_its_back(database) as other:
-        return dict(other.execute("SELECT key_id, wrapped FROM key_materials"))
+        return dict(
+            other.execute("SELECT key_id, wrapped FROM key_materials JOIN wrapped_materials ON wrapped_row = row")
+        )
 
 
 def holding(data: Path, wrapped: dict[str, bytes]) -> list[tuple[str, str]]:
@@ -118,7 +123,8 @@ def test_a_production_server_deletes_by_itself(start: Callable[..., Production],
 
     def erased() -> bool:
         with behind_its_back(server.database) as other:
-            return bool(other.execute("SELECT count(erased_at) FROM deleted_keys").fetchone() == (1,))
+            counts = "SELECT (SELECT count(*) FROM deleted_keys), (SELECT count(*) FROM erasures)"
+            return bool(other.execute(counts).fetchone() == (1, 0))
 
     wait_until(erased)
     assert holding(server.data, wrapped) == []
@@ -185,7 +191,12 @@ class Local:
 
 def unerased(service: Service) -> list[tuple[str, str, str]]:
     with service.database.read() as connection:
-        return service.store.keys.unerased(connection)
+        return [(key_id, account, region) for _, key_id, region, account in erasures.pending(connection)]
+
+
+def at_hand(service: Service) -> set[str]:
+    """The names of the keys whose material this process has opened, usable or not."""
+    return {name for name, (*_, record) in service.store.key_cache._entries.items() if record.opened}
 
 
 @pytest.fixture
@@ -219,7 +230,7 @@ def test_no_file_holds_what_was_deleted(local: Local, seed: int) -> None:
         gone |= {key_id: wrapped[key_id] for key_id in doomed}
         assert not any(local.exists(key_id) for key_id in doomed)
         assert holding(local.data, gone) == []
-        assert not set(gone) & set(service.keyring._opened)
+        assert not {key_name(key_id, REGION) for key_id in gone} & at_hand(service)
     present = wrapped_materials(local.data / "keyquorum.db")
     assert set(present) == set(living)
     assert {key_id for key_id, _ in holding(local.data, present)} == set(living)
@@ -237,7 +248,7 @@ def test_a_process_that_died_between_deletion_and_erasure_leaves_that_to_the_nex
     for key_id in keys[:10]:
         local.schedule(key_id, 7)
     service.clock.offset = 8 * DAY
-    assert deletion._delete_due(service.store, service.pipeline, service.clock) is False
+    due._run(service.store, service.pipeline, service.clock, service.store.keys.due_for_deletion, DELETE_KEY)
     # What a killed process leaves is what its files hold at that moment.
     crashed = tmp_path / "crashed"
     shutil.copytree(local.data, crashed)
@@ -295,11 +306,11 @@ def test_other_processes_forget_the_key_too(local: Local, tmp_path: Path) -> Non
     key_id = local.create_key()
     other = Local(tmp_path, local.data)
     assert other.use(key_id) == 200
-    assert key_id in other.service.keyring._opened
+    assert key_name(key_id, REGION) in at_hand(other.service)
     local.schedule(key_id, 7)
     local.service.clock.offset = 8 * DAY
     local.service.run_jobs()
     other.service.run_jobs()
     assert other.use(key_id) == 400
-    assert key_id not in other.service.keyring._opened
+    assert key_name(key_id, REGION) not in at_hand(other.service)
     other.service.close()

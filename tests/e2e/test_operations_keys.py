@@ -130,11 +130,17 @@ def test_create_key_refuses(kms: Any, arguments: Any, code: str, message: str) -
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [{"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"}, {"KeySpec": "ECC_NIST_EDWARDS25519"}, {"Origin": "EXTERNAL"}],
+    ("arguments", "message"),
+    [
+        ({"Origin": "AWS_CLOUDHSM"}, "Origin AWS_CLOUDHSM is not supported yet."),
+        ({"Origin": "EXTERNAL_KEY_STORE"}, "Origin EXTERNAL_KEY_STORE is not supported yet."),
+        ({"CustomKeyStoreId": "cks-1234567890abcdef0"}, "Custom key stores are not supported yet."),
+        ({"XksKeyId": "1"}, "Custom key stores are not supported yet."),
+    ],
 )
-def test_what_is_not_there_yet_is_refused_and_not_something_else(kms: Any, arguments: Any) -> None:
-    assert code_of(kms.create_key, **arguments) == "UnsupportedOperationException"
+def test_what_is_not_there_yet_is_refused_and_not_something_else(kms: Any, arguments: Any, message: str) -> None:
+    with refused("UnsupportedOperationException", message):
+        kms.create_key(**arguments)
 
 
 def test_key_states_and_what_they_refuse(kms: Any, key: Any) -> None:
@@ -331,13 +337,22 @@ def test_another_accounts_key_looks_like_an_absent_one(kms: Any, bob: Any, alice
 # -- operations that are known and not there yet, and unknown ones
 
 
-def test_known_operations_that_are_not_there_yet_say_so(kms: Any, key: Any) -> None:
-    with refused("UnsupportedOperationException", "EnableKeyRotation is not supported yet."):
-        kms.enable_key_rotation(KeyId=key["KeyId"])
-    with refused("UnsupportedOperationException", "Sign is not supported yet."):
+def test_known_operations_that_are_not_there_yet_say_so(kms: Any) -> None:
+    for operation, call in {
+        "DescribeCustomKeyStores": kms.describe_custom_key_stores,
+        "CreateCustomKeyStore": lambda: kms.create_custom_key_store(CustomKeyStoreName="mine"),
+        "ConnectCustomKeyStore": lambda: kms.connect_custom_key_store(CustomKeyStoreId="cks-1"),
+    }.items():
+        with refused("UnsupportedOperationException", f"{operation} is not supported yet."):
+            call()
+
+
+def test_operations_for_other_kinds_of_keys_say_so(kms: Any, key: Any) -> None:
+    usage = f"{key['Arn']} key usage is ENCRYPT_DECRYPT which is not valid for"
+    with refused("InvalidKeyUsageException", f"{usage} Sign."):
         kms.sign(KeyId=key["KeyId"], Message=b"m", SigningAlgorithm="ECDSA_SHA_256")
-    with refused("UnsupportedOperationException", "CreateGrant is not supported yet."):
-        kms.create_grant(KeyId=key["KeyId"], GranteePrincipal=f"arn:aws:iam::{ACCOUNT}:root", Operations=["Decrypt"])
+    with refused("InvalidKeyUsageException", f"{usage} GenerateMac."):
+        kms.generate_mac(KeyId=key["KeyId"], Message=b"m", MacAlgorithm="HMAC_SHA_256")
 
 
 def test_get_caller_identity(server: Production, alice: Any) -> None:

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers for the HTTP tests: one with ordinary limits for all that leave it as it was, others on demand."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from http_wire import Running
+from http_wire import Running, Serve
 
 from keyquorum.server.protocol import Limits
-
-Serve = Callable[..., Running]
 
 
 @pytest.fixture

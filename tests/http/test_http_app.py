@@ -8,12 +8,11 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
-from conftest import Serve
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from http_wire import Running, get, post
+from http_wire import Running, Serve, get, post
 
 from keyquorum.server.proxies import client_address
 

@@ -7,8 +7,7 @@ import threading
 import time
 
 import pytest
-from conftest import Serve
-from http_wire import Running, get, post, wait_until
+from http_wire import Running, Serve, get, post, wait_until
 
 TIMEOUT = (408, "RequestTimeoutException")
 INTERNAL = (500, "KMSInternalException")

@@ -2,8 +2,7 @@
 """What is a request, and what is refused as none. Raw bytes over a socket."""
 
 import pytest
-from conftest import Serve
-from http_wire import Running, get, post
+from http_wire import Running, Serve, get, post
 
 from keyquorum.server.protocol import KMSProtocol
 

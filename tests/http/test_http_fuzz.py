@@ -7,8 +7,7 @@ import random
 import re
 
 import pytest
-from conftest import Serve
-from http_wire import Running, Wire, get, post
+from http_wire import Running, Serve, Wire, get, post
 
 SEEDS = (
     post(b'{"KeyId":"alias/a"}', b"X-Amz-Target: TrentService.DescribeKey", b"Connection: keep-alive"),

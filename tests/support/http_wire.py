@@ -79,7 +79,7 @@ class EchoApp:
         self.core = core
         self.limits = limits
         self.trusted_proxies = trusted
-        self.workers = Workers(limits.threads)
+        self.workers = Workers(limits.threads, limits.connections)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -250,6 +250,10 @@ class Running:
         self.terminate()
         self.thread.join(15)
         assert not self.thread.is_alive(), "the server did not stop"
+
+
+#: The fixture ``serve``: a server with limits of its own.
+Serve = Callable[..., Running]
 
 
 def post(body: bytes = b"", *headers: bytes, target: bytes = b"/") -> bytes:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import resource
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,3 +137,48 @@ def test_a_log_that_keeps_nothing_takes_everything() -> None:
     log.write([LINE % 1] * 1000)
     assert log.position == 0
     log.close()
+
+
+def test_nothing_is_written_after_the_close(tmp_path: Path) -> None:
+    """The number of its descriptor is another file's by then; it would be the database's."""
+    log = AuditLog.open(tmp_path, sync=False)
+    log.write([LINE % 1])
+    fd = log._fd
+    log.close()
+    others = [os.open(tmp_path / f"other-{n}", os.O_RDWR | os.O_CREAT) for n in range(8)]
+    assert fd in others
+    with pytest.raises(OSError, match="is closed"):
+        log.write([LINE % 2])
+    with pytest.raises(OSError):
+        log.contains_after(0, ["1"])
+    for other in others:
+        os.close(other)
+    assert [(tmp_path / f"other-{n}").read_bytes() for n in range(8)] == [b""] * 8
+    assert lines(tmp_path) == [LINE % 1]
+
+
+def test_a_close_waits_for_a_write_and_the_next_is_refused(tmp_path: Path) -> None:
+    log = AuditLog.open(tmp_path, sync=True)
+    written: list[int] = []
+    refused: list[OSError] = []
+    begun = threading.Event()
+
+    def keep_writing() -> None:
+        for number in range(100_000):
+            try:
+                log.write([LINE % number])
+            except OSError as error:
+                refused.append(error)
+                return
+            written.append(number)
+            begun.set()
+
+    threads = [threading.Thread(target=keep_writing) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    begun.wait(30)
+    log.close()
+    for thread in threads:
+        thread.join(30)
+    assert len(refused) == 3
+    assert sorted(lines(tmp_path)) == sorted(LINE % number for number in written)

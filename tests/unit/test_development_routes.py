@@ -75,8 +75,11 @@ def dev() -> Iterator[Dev]:
     ["localhost", "LOCALHOST:8085", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8085", "kms.test", "KMS.test:80"],
 )
 def test_a_host_that_is_on_the_list(dev: Dev, host: str) -> None:
-    assert dev.post("/_dev/clock", b'{"advance_seconds": 60}', host=host).status == 200
-    assert dev.kms.service.clock.offset == 60
+    before = dev.kms.service.clock.now()
+    answer = dev.post("/_dev/clock", b'{"advance_seconds": 60}', host=host)
+    assert answer.status == 200
+    assert json.loads(answer.body)["now"] >= before + 60
+    assert 0 < dev.kms.service.clock.offset <= 60  # what passed meanwhile is part of it
 
 
 @pytest.mark.parametrize(
@@ -150,6 +153,13 @@ def test_what_a_web_page_can_send_unasked_is_refused(dev: Dev, content_type: str
 def test_a_body_that_moves_nothing(dev: Dev, body: bytes) -> None:
     assert dev.post("/_dev/clock", body).fault == (400, "ValidationException")
     assert dev.unmoved()
+
+
+def test_the_clock_goes_a_hundred_years_ahead_in_all_and_no_further(dev: Dev) -> None:
+    for _ in range(10):
+        assert dev.post("/_dev/clock", b'{"advance_seconds": 3e8}').status == 200
+    assert dev.post("/_dev/clock", b'{"advance_seconds": 3e8}').fault == (400, "ValidationException")
+    assert dev.kms("CreateKey").code is None
 
 
 def test_only_posts_are_taken(dev: Dev) -> None:

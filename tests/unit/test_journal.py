@@ -4,16 +4,21 @@
 import json
 import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from stored import database
+from stored import MAC, database
 
+from keyquorum import journal
 from keyquorum.audit import AuditLog
+from keyquorum.errors import DependencyTimeoutException
 from keyquorum.journal import Entry, Journal
-from keyquorum.store import outbox
 from keyquorum.store.engine import Database
+from keyquorum.store.outbox import Outbox
+
+OUTBOX = Outbox(MAC)
 
 
 class Kept(NamedTuple):
@@ -37,13 +42,13 @@ class Kept(NamedTuple):
 
     def waiting(self, writer: int = 0) -> list[str]:
         with self.database.read() as connection:
-            return [w.event_id for w in outbox.waiting(connection, writer)]
+            return [w.event_id for w in OUTBOX.waiting(connection, writer)]
 
     def recovered(self) -> "Kept":
         """As the next process finds it."""
         self.log.close()
         log = AuditLog.open(self.directory, sync=False)
-        journal = Journal(self.database, log)
+        journal = Journal(self.database, OUTBOX, log)
         journal.recover()
         return Kept(self.directory, self.database, log, journal)
 
@@ -52,7 +57,7 @@ class Kept(NamedTuple):
 def kept(tmp_path: Path) -> Iterator[Kept]:
     with database(tmp_path) as opened:
         log = AuditLog.open(tmp_path / "audit", sync=False)
-        yield Kept(tmp_path / "audit", opened, log, Journal(opened, log))
+        yield Kept(tmp_path / "audit", opened, log, Journal(opened, OUTBOX, log))
 
 
 def test_records_are_written_in_the_order_of_the_changes_and_leave_the_outbox(kept: Kept) -> None:
@@ -135,7 +140,7 @@ def test_a_process_that_dies_while_records_wait(kept: Kept) -> None:
 
 def test_the_records_of_another_writer_that_died_are_written_to_its_file(kept: Kept) -> None:
     other = AuditLog.open(kept.directory, sync=False)
-    journal = Journal(kept.database, other)
+    journal = Journal(kept.database, OUTBOX, other)
     with kept.database.write() as txn:
         journal.enter(txn, "theirs", b'{"eventID":"theirs"}')
     kept.journal.recover_others(kept.directory, sync=False)
@@ -153,3 +158,52 @@ def test_an_audit_file_that_was_moved_away_gets_what_is_missing_only(kept: Kept)
     again = kept.recovered()
     assert again.waiting() == []
     assert "b" in again.written()
+
+
+@contextmanager
+def no_room(kept: Kept) -> Iterator[None]:
+    """The audit file cannot grow. (Nothing is committed meanwhile.)"""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max(1, kept.log.position), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_what_waits_is_tried_again_without_another_change(kept: Kept) -> None:
+    entries = [kept.enter(name) for name in "ab"]
+    with no_room(kept):
+        for entry in entries:
+            kept.journal.publish(entry)
+        kept.journal.retry()
+    assert kept.written() == []
+    kept.journal.retry()
+    kept.journal.retry()
+    assert kept.written() == ["a", "b"]
+    assert kept.recovered().written() == ["a", "b"]
+
+
+def test_changes_are_refused_once_too_many_records_wait_and_taken_again_once_they_do_not(kept: Kept) -> None:
+    names = [f"{n:04}" for n in range(journal._BACKLOG)]
+    with kept.database.write() as txn:
+        entries = [kept.journal.enter(txn, name, json.dumps({"eventID": name}).encode()) for name in names]
+    with no_room(kept):
+        for entry in entries:
+            kept.journal.publish(entry)
+    with pytest.raises(DependencyTimeoutException):
+        kept.enter("refused")
+    kept.journal.retry()
+    assert kept.written() == names
+    for name in ("next", "last", "end"):
+        kept.change(name)
+    assert kept.waiting() == ["end"]
+    assert kept.recovered().written() == [*names, "next", "last", "end"]
+
+
+def test_a_log_that_was_cut_since_gets_what_is_missing_only(kept: Kept) -> None:
+    """A tool that rotates logs by copying and cutting: positions lie past the end of the file."""
+    kept.change("a", "b")
+    kept.enter("c")
+    (kept.directory / "0.jsonl").write_bytes(b'{"eventID":"b"}\n')
+    assert kept.recovered().written() == ["b", "c"]

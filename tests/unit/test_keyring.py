@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The keyring: a wrapped blob opens for what it was wrapped for, and damage of any kind looks alike."""
 
+import hmac
 import pickle
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
-from stored import ACCOUNT, NOW, REGION, ROOT_KEY, key, keyring
+from stored import ACCOUNT, NOW, REGION, ROOT_KEY, key, keyring, new_material
 
 from keyquorum.authn.credentials import Credential
 from keyquorum.authz.authorize import AuthorizedKey, authorize
@@ -24,7 +25,12 @@ WRAPPED = dict([Keyring.first_key(ROOT_KEY)])
 
 
 def new(ring: Keyring, key_id: str, material: bytes | None = None) -> KeyMaterial:
-    return ring.new_material(key_id, "SYMMETRIC_DEFAULT", NOW, material)
+    return new_material(ring, key_id, material)
+
+
+def wrapped(material: KeyMaterial) -> bytes:
+    assert material.wrapped is not None
+    return material.wrapped
 
 
 def authorized(material: KeyMaterial, *more: KeyMaterial, key_id: str | None = None) -> AuthorizedKey:
@@ -144,7 +150,7 @@ def test_a_material_that_is_given_is_used() -> None:
     )
     ring = keyring()
     assert ring.decrypt(authorized(new(ring, "key-one", b"m" * 32)), ciphertext, None)[0] == b"x"
-    assert b"m" * 32 not in new(ring, "key-one", b"m" * 32).wrapped
+    assert b"m" * 32 not in wrapped(new(ring, "key-one", b"m" * 32))
 
 
 def fails_to_open(ring: Keyring, material: KeyMaterial, key_id: str | None = None) -> None:
@@ -155,11 +161,11 @@ def fails_to_open(ring: Keyring, material: KeyMaterial, key_id: str | None = Non
 def test_wrapped_materials_that_were_swapped_do_not_open() -> None:
     ring = keyring()
     one, later, two = new(ring, "key-one"), new(ring, "key-one"), new(ring, "key-two")
-    replace = msgspec.structs.replace
+    replace, whole = msgspec.structs.replace, wrapped(one)
     fails_to_open(ring, replace(one, wrapped=two.wrapped))
     fails_to_open(ring, replace(one, wrapped=later.wrapped))
     fails_to_open(ring, replace(two, key_id="key-one"), key_id="key-one")
-    for damaged in (b"", one.wrapped[:23], one.wrapped[:-1], one.wrapped + b"\0", bytes(len(one.wrapped))):
+    for damaged in (None, b"", whole[:23], whole[:-1], whole + b"\0", bytes(len(whole))):
         fails_to_open(ring, replace(one, wrapped=damaged))
 
 
@@ -206,15 +212,60 @@ def test_keyring_keys_that_were_swapped_or_belong_to_another_root() -> None:
         Keyring(ROOT_KEY, {1: WRAPPED[1][:-1]})
 
 
-def test_a_key_that_was_forgotten_needs_its_wrapped_material_again() -> None:
+def test_what_is_opened_is_kept_with_its_record_and_goes_with_it() -> None:
+    """The next record that is loaded needs its wrapped material again, which is not there once it was destroyed."""
     ring = keyring()
     one = new(ring, "key-one")
-    unusable = msgspec.structs.replace(one, wrapped=bytes(72))
-    ring.encrypt(authorized(one), b"x", None)
-    ring.encrypt(authorized(unusable), b"x", None)  # opened already
-    ring.forget("key-one")
-    ring.forget("key-one")
-    fails_to_open(ring, unusable)
+    record = KeyRecord(key("key-one", one), {one.material_id: one})
+    ring.encrypt(authorize(CALLER, "kms:Encrypt", record), b"x", None)
+    assert list(record.opened) == [one.material_id]
+    destroyed = msgspec.structs.replace(one, wrapped=bytes(72))
+    still = msgspec.structs.replace(record, materials={one.material_id: destroyed})
+    ring.encrypt(authorize(CALLER, "kms:Encrypt", still), b"x", None)  # opened already
+    fails_to_open(ring, destroyed)
+
+
+def test_the_id_of_a_material_is_the_same_in_every_region_and_its_ciphertexts_too() -> None:
+    ring, secret = keyring(), bytes(range(32))
+    here, there = (new_material(ring, "mrk-one", secret, region) for region in (REGION, "eu-west-1"))
+    assert here.material_id == there.material_id
+    assert here.wrapped != there.wrapped
+    ciphertext = ring.encrypt(authorized(here), b"x", CONTEXT)
+    assert ring.decrypt(authorized(there), ciphertext, CONTEXT) == (b"x", here.material_id)
+
+
+# -- tokens
+
+
+def test_a_token_opens_for_its_purpose_where_it_was_sealed_and_nowhere_else() -> None:
+    ring, another_root = keyring(), RootKey(bytes(32))
+    token = ring.seal_token("import token", b"content")
+    assert ring.open_token("import token", token) == b"content"
+    assert (
+        Keyring(ROOT_KEY, WRAPPED).open_token("import token", Keyring(ROOT_KEY, WRAPPED).seal_token("a", b"")) is None
+    )
+    assert ring.open_token("grant token", token) is None
+    assert Keyring(another_root, dict([Keyring.first_key(another_root)])).open_token("import token", token) is None
+    assert ring.seal_token("import token", b"content") != token
+    assert b"content" not in token
+
+
+def test_a_token_that_is_damaged_does_not_open() -> None:
+    ring = keyring()
+    token = ring.seal_token("import token", b"content")
+    for position in range(len(token)):
+        damaged = bytearray(token)
+        damaged[position] ^= 1
+        assert ring.open_token("import token", bytes(damaged)) is None
+        assert ring.open_token("import token", token[:position]) is None
+    assert ring.open_token("import token", token + b"\0") is None
+
+
+def test_a_token_is_no_secret_of_another_kind() -> None:
+    ring = keyring()
+    one = new(ring, "key-one")
+    assert ring.open_token("import token", bytes([0, 0, 0, 1]) + wrapped(one)) is None
+    fails_to_open(ring, msgspec.structs.replace(one, wrapped=ring.seal_token("key material", bytes(32))[4:]))
 
 
 # -- what is given out, and what is not
@@ -231,7 +282,8 @@ SECRET = b"0123456789abcdefghijklmnopqrstuv"
 def secretive() -> dict[str, Any]:
     ring = Keyring(RootKey(SECRET), {1: RootKey(SECRET).wrap_keyring_key(1, SECRET)})
     material = new(ring, "key-one", SECRET)
-    used = authorized(material)
+    record = KeyRecord(key("key-one", material), {material.material_id: material})
+    used = authorize(CALLER, "kms:Encrypt", record)
     ring.encrypt(used, b"x", None)
     access_key = ring.new_access_key("AKIA", "AIDA", SECRET.decode(), NOW)
     principal = Principal("AIDA", ACCOUNT, ROOT, ROOT)
@@ -242,8 +294,11 @@ def secretive() -> dict[str, Any]:
         "xaes": XAES256GCM(SECRET),
         "key material": material,
         "authorized key": used,
+        "key record": record,
         "access key": access_key,
-        "credential": Credential("AKIA", principal, SECRET.decode(), {b"scope": SECRET}),
+        "credential": Credential(
+            "AKIA", principal, SECRET.decode(), {b"scope": (hmac.new(SECRET, digestmod="sha256"), CALLER)}
+        ),
     }
 
 

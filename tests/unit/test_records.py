@@ -58,7 +58,9 @@ def test_a_refusal_is_recorded_with_its_error(kms: Direct) -> None:
     assert record["resources"][0]["ARN"].endswith(key_id)
     absent = kms("DescribeKey", KeyId="alias/absent").record
     assert (absent["errorCode"], absent["requestParameters"]) == ("NotFoundException", {"keyId": "alias/absent"})
-    assert kms("Sign", KeyId=key_id).record["errorCode"] == "UnsupportedOperationException"
+    assert kms("ConnectCustomKeyStore").record["errorCode"] == "UnsupportedOperationException"
+    signed = kms("Sign", KeyId=key_id, Message=SECRET, SigningAlgorithm="ECDSA_SHA_256").record
+    assert (signed["errorCode"], signed["requestParameters"]) == ("InvalidKeyUsageException", {"keyId": key_id})
 
 
 def test_no_record_holds_a_plaintext_a_ciphertext_or_a_data_key(kms: Direct) -> None:
@@ -107,15 +109,21 @@ def test_a_record_is_one_line_of_json_whatever_the_client_calls_itself(kms: Dire
     assert json.loads(record)["eventName"] == "ListKeys"
 
 
-def test_what_the_client_controls_is_cut(kms: Direct) -> None:
+def test_what_the_client_controls_is_cut_and_the_record_says_so(kms: Direct) -> None:
+    """No two contexts look alike in a record: one that is too long is left out as a whole."""
     key_id = kms.key()
-    context = {f"{n}-" + "k" * 5_000: "v" * 5_000 for n in range(200)}
+    context = {f"{n}-" + "k" * 100: "v" * 100 for n in range(200)}
     told = kms("Encrypt", KeyId=key_id, Plaintext=SECRET, EncryptionContext=context)
-    recorded = told.record["requestParameters"]["encryptionContext"]
-    assert len(recorded) <= 64
-    assert max(len(part) for pair in recorded.items() for part in pair) <= 1024
+    assert told.record["requestParameters"] == {"keyId": key_id, "truncated": True}
     named = kms("DescribeKey", KeyId="a" * 2_000).record
-    assert len(json.dumps(named)) < 4_000
+    assert named["requestParameters"] == {"keyId": "a" * 1_024, "truncated": True}
+
+
+def test_a_context_within_bounds_is_recorded_whole(kms: Direct) -> None:
+    context = {f"{n}": "v" * 79 for n in range(10, 110)}
+    told = kms("Encrypt", KeyId=kms.key(), Plaintext=SECRET, EncryptionContext=context)
+    assert told.record["requestParameters"]["encryptionContext"] == context
+    assert "truncated" not in told.record["requestParameters"]
 
 
 def test_a_context_that_no_line_may_be_broken_by(kms: Direct) -> None:
@@ -126,7 +134,7 @@ def test_a_context_that_no_line_may_be_broken_by(kms: Direct) -> None:
     assert json.loads(record)["requestParameters"]["encryptionContext"] == context
 
 
-def test_both_keys_of_a_reencryption_are_recorded_and_the_context_it_decrypts_with(kms: Direct) -> None:
+def test_both_keys_of_a_reencryption_are_recorded_and_both_contexts(kms: Direct) -> None:
     one, two = kms.key(), kms.key()
     ciphertext = kms("Encrypt", KeyId=one, Plaintext=SECRET, EncryptionContext={"from": "a"}).body["CiphertextBlob"]
     record = kms(
@@ -137,7 +145,25 @@ def test_both_keys_of_a_reencryption_are_recorded_and_the_context_it_decrypts_wi
         DestinationEncryptionContext={"to": "b"},
     ).record
     assert [resource["ARN"][-36:] for resource in record["resources"]] == [one, two]
-    assert record["requestParameters"]["encryptionContext"] == {"from": "a"}
+    assert record["requestParameters"] == {
+        "destinationKeyId": two,
+        "sourceEncryptionContext": {"from": "a"},
+        "destinationEncryptionContext": {"to": "b"},
+    }
+
+
+def test_the_names_that_a_refused_request_used_are_recorded(kms: Direct) -> None:
+    told = kms("DescribeKey", KeyId="alias/absent")
+    assert told.record["requestParameters"] == {"keyId": "alias/absent"}
+    key_id = kms.key()
+    for operation, members in {
+        "CreateAlias": {"AliasName": "alias/aws/s3", "TargetKeyId": key_id},
+        "UpdateAlias": {"AliasName": "alias/absent", "TargetKeyId": key_id},
+        "RevokeGrant": {"KeyId": key_id, "GrantId": "f" * 64},
+    }.items():
+        told = kms(operation, **members)
+        assert told.code is not None
+        assert told.record["requestParameters"] == {name[0].lower() + name[1:]: v for name, v in members.items()}
 
 
 def test_a_request_that_is_not_authenticated_has_no_record(kms: Direct) -> None:

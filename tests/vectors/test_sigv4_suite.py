@@ -77,7 +77,7 @@ class Case:
     def read(self, name: str) -> bytes:
         return (self.directory / name).read_bytes()
 
-    def key(self, signed: sigv4.SignedRequest) -> bytes:
+    def key(self, signed: sigv4.SignedRequest) -> hmac.HMAC:
         return sigv4.derive_key(self.credentials["secret_access_key"], signed.date, signed.region, signed.service)
 
 

@@ -5,6 +5,7 @@ A derived signing key is kept only once it has verified a request, with the cred
 that goes. The result of a verification is never kept.
 """
 
+import hmac
 from typing import Final, NoReturn
 
 import msgspec
@@ -27,12 +28,13 @@ _DERIVED: Final = 16
 
 
 class Credential(msgspec.Struct):
-    """An access key, opened. ``derived``: credential scope -> signing key, for scopes that have verified."""
+    """An access key, opened. ``derived``: credential scope -> signing key, and the caller that it proves, for scopes
+    that have verified."""
 
     access_key_id: str
     principal: Principal
     secret: str
-    derived: dict[bytes, bytes]
+    derived: dict[bytes, tuple[hmac.HMAC, Caller]]
 
     def __repr__(self) -> str:
         return f"Credential({self.access_key_id!r})"
@@ -66,33 +68,29 @@ class Authenticator:
         if self._regions is not None and signed.region not in self._regions:
             raise InvalidSignatureException("Credential should be scoped to a valid region. ")
         name = signed.access_key_id
-        try:
-            credential = self._store.fetch(self._cache, name, lambda c: self._load(c, name), may_block=may_block)
-        except WouldBlock:
-            raise WouldBlock(known=False) from None
+        credential = self._cache.get(name)
+        if credential is None:
+            try:
+                credential = self._store.fetch(self._cache, name, lambda c: self._load(c, name), may_block=may_block)
+            except WouldBlock:
+                raise WouldBlock("strangers") from None
         if credential is None or signed.session_token is not None:
             if credential is None and self._stand_in is not None and not _is_from_a_page(http):
                 return msgspec.structs.replace(self._stand_in, region=signed.region)
             # No session has been issued yet, so every session token is somebody else's.
             raise UnrecognizedClientException("The security token included in the request is invalid.")
-        key = credential.derived.get(signed.scope)
-        if key is not None:
+        derived = credential.derived.get(signed.scope)
+        if derived is not None:
+            key, caller = derived
             sigv4.verify(http, signed, key)
-        else:
-            key = sigv4.derive_key(credential.secret, signed.date, signed.region, signed.service)
-            sigv4.verify(http, signed, key)
-            if len(credential.derived) >= _DERIVED:
-                credential.derived.clear()
-            credential.derived[signed.scope] = key
-        principal = credential.principal
-        return Caller(
-            principal.account,
-            signed.region,
-            principal.arn,
-            principal.account if principal.kind == ROOT else principal.principal_id,
-            principal.kind,
-            name,
-        )
+            return caller
+        key = sigv4.derive_key(credential.secret, signed.date, signed.region, signed.service)
+        sigv4.verify(http, signed, key)
+        caller = _caller(credential, signed.region)
+        if len(credential.derived) >= _DERIVED:
+            credential.derived.clear()
+        credential.derived[signed.scope] = key, caller
+        return caller
 
     def sweep(self) -> None:
         self._cache.sweep()
@@ -106,6 +104,18 @@ class Authenticator:
             return None
         access_key, principal = found
         return Credential(access_key_id, principal, self._keyring.secret_of(access_key), {})
+
+
+def _caller(credential: Credential, region: str) -> Caller:
+    principal = credential.principal
+    return Caller(
+        principal.account,
+        region,
+        principal.arn,
+        principal.account if principal.kind == ROOT else principal.principal_id,
+        principal.kind,
+        credential.access_key_id,
+    )
 
 
 def _is_from_a_page(http: HttpRequest) -> bool:

@@ -15,22 +15,21 @@ _TOKEN: Final = object()
 class AuthorizedKey:
     """A key that this request may use for one permission. Cannot be made outside this module."""
 
-    __slots__ = ("key", "materials", "opened", "permission")
+    __slots__ = ("key", "materials", "opened")
 
-    def __init__(self, token: object, record: KeyRecord, permission: str) -> None:
+    def __init__(self, token: object, record: KeyRecord) -> None:
         if token is not _TOKEN:
             raise TypeError("an AuthorizedKey comes from authorize() alone")
         self.key: Final[Key] = record.key
         self.materials: Final[dict[str, KeyMaterial]] = record.materials
         self.opened: Final = record.opened
-        self.permission: Final = permission
 
 
 def authorize(caller: Caller, permission: str, record: KeyRecord) -> AuthorizedKey:
     """The proof that ``caller`` has ``permission`` on the key; raises AccessDeniedException."""
     if record.key.account != caller.account:
         raise absent_or_forbidden(caller, permission)
-    return AuthorizedKey(_TOKEN, record, permission)
+    return AuthorizedKey(_TOKEN, record)
 
 
 def absent_or_forbidden(caller: Caller, permission: str, resource: str = "this resource") -> AccessDeniedException:

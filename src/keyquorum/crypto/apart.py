@@ -14,14 +14,17 @@ from keyquorum.errors import IncorrectKeyMaterialException
 
 _SLOW: Final = "RSA_"
 _REFUSED: Final = 3
+_SECONDS: Final = 30
 
 
 def parse_import(spec: str, plaintext: bytes) -> bytes:
     """As ``software.parse_import``. Raises RuntimeError if the process does not do its work."""
     if not spec.startswith(_SLOW):
         return software.parse_import(spec, plaintext)
-    command = [sys.executable, "-I", "-m", "keyquorum.crypto.apart", spec]
-    done = subprocess.run(command, input=plaintext, stdout=subprocess.PIPE, check=False)  # noqa: S603 - this module
+    command = [sys.executable, "-P", "-m", "keyquorum.crypto.apart", spec]
+    done = subprocess.run(  # noqa: S603 - this module
+        command, input=plaintext, stdout=subprocess.PIPE, check=False, timeout=_SECONDS
+    )
     if done.returncode == _REFUSED:
         raise IncorrectKeyMaterialException
     if done.returncode != 0:

@@ -120,7 +120,7 @@ class KeyPair(PublicKey):
         try:
             peer = keyinfo.load_public(public_key, self._curve.algorithm)
         except ValueError:
-            raise ValidationException(f"The public key is not valid for key spec {self._spec}.") from None
+            raise ValidationException from None  # AWS says no more either
         assert isinstance(peer, ec.EllipticCurvePublicKey)
         return self._private.exchange(ec.ECDH(), peer)
 

@@ -35,13 +35,11 @@ def _every(algorithms: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
 
 
 #: Key spec -> wrapping key spec -> the wrapping algorithms allowed. A spec that is absent cannot be imported: AWS
-#: names ML-DSA so, and no format for ML-KEM.
+#: names ML-DSA so, and no format for ML-KEM and Ed25519.
 WRAPPING: dict[str, dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("SYMMETRIC_DEFAULT", "HMAC_224", "HMAC_256", "HMAC_384", "HMAC_512"), _every(_OAEP)),
     **dict.fromkeys(("RSA_2048", "RSA_3072", "RSA_4096"), _every(_RSA_AES)),
-    **dict.fromkeys(
-        ("ECC_NIST_P256", "ECC_NIST_P384", "ECC_SECG_P256K1", "ECC_NIST_EDWARDS25519"), _every(_RSA_AES + _OAEP)
-    ),
+    **dict.fromkeys(("ECC_NIST_P256", "ECC_NIST_P384", "ECC_SECG_P256K1"), _every(_RSA_AES + _OAEP)),
     # A PKCS #8 P-521 key has 241 bytes; OAEP under RSA_2048 holds 214 with SHA-1 and 190 with SHA-256.
     "ECC_NIST_P521": _every(_RSA_AES + _OAEP) | {"RSA_2048": _RSA_AES},
 }

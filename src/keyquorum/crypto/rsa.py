@@ -7,7 +7,7 @@ Which algorithm goes with which usage is the caller's to check; an algorithm of 
 Source: RFC 8017; AWS KMS Developer Guide, "Key spec reference", "Requirements for imported key material".
 """
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP, PSS, AsymmetricPadding, PKCS1v15
@@ -82,6 +82,9 @@ class PublicKey(Opened):
         """Whether the signature is good; ValidationException as ``sign``."""
         padding, prehashed = _SIGNATURES[algorithm]
         hashed = digest(self._spec, algorithm, message, message_type)
+        if len(signature) != _BITS[self._spec] // 8:
+            # RFC 8017, section 8.1.2, step 1. OpenSSL itself takes a PSS signature that lost its leading zero bytes.
+            return False
         try:
             self._public.verify(signature, hashed, padding, prehashed)
         except InvalidSignature:
@@ -133,14 +136,19 @@ def parse_import(spec: str, plaintext: bytes) -> bytes:
     exponent. Raises IncorrectKeyMaterialException for everything else.
     """
     try:
+        # Sizes first: what a key of another size would cost to validate has no bound.
+        unproven = load_der_private_key(plaintext, password=None, unsafe_skip_rsa_key_validation=True)
+        if not isinstance(unproven, rsa.RSAPrivateKey):
+            raise IncorrectKeyMaterialException(detail="no RSA key")
+        exponent = unproven.public_key().public_numbers().e
+        if unproven.key_size != _BITS[spec] or exponent not in _EXPONENTS:
+            raise IncorrectKeyMaterialException(detail=f"RSA modulus or exponent unfit for {spec}")
         private = keyinfo.load_private(plaintext, _ALGORITHM)
-    except ValueError:
+    except (TypeError, ValueError, UnsupportedAlgorithm):
         raise IncorrectKeyMaterialException(detail="no valid RSA private key in PKCS #8") from None
     assert isinstance(private, rsa.RSAPrivateKey)
     numbers = private.private_numbers()
     public = numbers.public_numbers
-    if private.key_size != _BITS[spec] or public.e not in _EXPONENTS:
-        raise IncorrectKeyMaterialException(detail=f"RSA modulus or exponent unfit for {spec}")
     p, q = max(numbers.p, numbers.q), min(numbers.p, numbers.q)
     d = rsa.rsa_recover_private_exponent(public.e, p, q)
     canonical = rsa.RSAPrivateNumbers(

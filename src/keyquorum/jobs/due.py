@@ -21,7 +21,6 @@ from keyquorum.ops.operation import Operation
 from keyquorum.ops.rotation import ROTATE_KEY
 from keyquorum.ops.rules import DueKey
 from keyquorum.pipeline import Pipeline
-from keyquorum.store import erasures
 from keyquorum.store.keys import Place
 from keyquorum.store.store import Store
 
@@ -29,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 _BATCH: Final = 100
 
-_Finder = Callable[[sa.Connection, float, int], list[Place]]
+_Finder = Callable[[sa.Connection, float, int, int], list[Place]]
 
 
 def system(account: str, region: str) -> Caller:
@@ -38,29 +37,37 @@ def system(account: str, region: str) -> Caller:
 
 
 def run(store: Store, pipeline: Pipeline, clock: Clock) -> None:
-    """Do all that is due. Raises KMSError if the database cannot be had."""
+    """Do all that is due. Raises KMSError if the database cannot be had.
+
+    A deletion cannot be taken back, so it waits while the clock is in doubt.
+    """
+    steady = clock.is_steady()
     jobs: tuple[tuple[_Finder, Operation], ...] = (
         (store.keys.due_for_expiry, DELETE_EXPIRED_KEY_MATERIAL),
         (store.keys.due_for_rotation, ROTATE_KEY),
         (store.keys.due_for_deletion, DELETE_KEY),
     )
     for find, operation in jobs:
-        while _run_batch(store, pipeline, clock, find, operation):
-            pass
+        if operation is DELETE_KEY and not steady:
+            continue
+        _run(store, pipeline, clock, find, operation)
     _erase(store, pipeline)
 
 
-def _run_batch(store: Store, pipeline: Pipeline, clock: Clock, find: _Finder, operation: Operation) -> bool:
-    """Whether there may be more."""
-    with store.database.read() as connection:
-        due = find(connection, clock.now(), _BATCH)
-    done = [_act(pipeline, operation, DueKey(key_id), system(account, region)) for key_id, account, region in due]
-    return len(due) == _BATCH and any(done)
+def _run(store: Store, pipeline: Pipeline, clock: Clock, find: _Finder, operation: Operation) -> None:
+    failed, more = 0, True
+    while more:
+        with store.database.read() as connection:
+            # What failed is still there, before all that has not been tried yet.
+            due = find(connection, clock.now(), _BATCH, failed)
+        done = [_act(pipeline, operation, DueKey(key_id), system(account, region)) for key_id, account, region in due]
+        failed += done.count(False)
+        more = len(due) == _BATCH
 
 
 def _erase(store: Store, pipeline: Pipeline) -> None:
     with store.database.read() as connection:
-        pending = erasures.pending(connection)
+        pending = store.keys.erasures.pending(connection)
     if pending and store.database.erase():
         for erasure in pending:
             request = Erasure(erasure.key_id, erasure.row)

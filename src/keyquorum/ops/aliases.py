@@ -14,13 +14,13 @@ from keyquorum.errors import (
 )
 from keyquorum.model import Alias, Key
 from keyquorum.ops.operation import Call, Keys, KeyUse, Operation
+from keyquorum.ops.rules import paged
 from keyquorum.specs import SPECS
 
 _PREFIX: Final = "alias/"
 _RESERVED: Final = "alias/aws"
 _NAME: Final = re.compile(r"alias/[a-zA-Z0-9/_-]+", re.ASCII)
-_PAGE: Final = 50
-_LARGEST_PAGE: Final = 100
+_PAGE_SIZES: Final = (50, 100)
 
 
 def _check_name(name: str) -> None:
@@ -110,11 +110,12 @@ def _list(call: Call, request: api.ListAliasesRequest, keys: Keys) -> api.ListAl
     caller, services = call.caller, call.services
     key_id = keys[0].key.key_id if keys else None
     scope = f"ListAliases {caller.account} {caller.region} {key_id}"
-    after = services.pages.read(scope, request.marker) if request.marker is not None else ""
-    limit = min(request.limit or _PAGE, _LARGEST_PAGE)
-    with services.store.database.read() as connection:
-        found = services.store.aliases.page(connection, caller.account, caller.region, key_id, after, limit + 1)
-    shown, truncated = found[:limit], len(found) > limit
+
+    def fetch(after: str, limit: int) -> list[Alias]:
+        with services.store.database.read() as connection:
+            return services.store.aliases.page(connection, caller.account, caller.region, key_id, after, limit)
+
+    shown, marker, truncated = paged(call, scope, request, _PAGE_SIZES, fetch, lambda alias: alias.name)
     return api.ListAliasesResponse(
         aliases=[
             api.AliasListEntry(
@@ -126,7 +127,7 @@ def _list(call: Call, request: api.ListAliasesRequest, keys: Keys) -> api.ListAl
             )
             for alias in shown
         ],
-        next_marker=services.pages.issue(scope, shown[-1].name) if truncated else None,
+        next_marker=marker,
         truncated=truncated,
     )
 

@@ -56,6 +56,10 @@ def _data_key_pair(call: Call, request: _Pair, keys: Keys) -> tuple[bytes, bytes
     return private, public, call.services.keyring.encrypt(keys[0], private, request.encryption_context)
 
 
+def _computes(request: _Pair) -> bool:
+    return str(request.key_pair_spec).startswith("RSA_")
+
+
 def _generate_pair(call: Call, request: api.GenerateDataKeyPairRequest, keys: Keys) -> api.GenerateDataKeyPairResponse:
     private, public, ciphertext = _data_key_pair(call, request, keys)
     key = keys[0].key
@@ -114,6 +118,7 @@ OPERATIONS = (
         keys=on_key("kms:GenerateDataKeyPair", alias="allowed"),
         usage=ENCRYPT_DECRYPT,
         waits=True,
+        computes=_computes,
         tracked=True,
     ),
     Operation(
@@ -122,6 +127,7 @@ OPERATIONS = (
         keys=on_key("kms:GenerateDataKeyPairWithoutPlaintext", alias="allowed"),
         usage=ENCRYPT_DECRYPT,
         waits=True,
+        computes=_computes,
         tracked=True,
     ),
     Operation(name="GenerateRandom", run=_random),

@@ -38,9 +38,16 @@ def _unseal(
     return call.services.keyring.encrypter(key).decrypt(algorithm, ciphertext), None
 
 
-def _source(permission: str, key_id: str | None, algorithm: str | None, ciphertext: bytes | None) -> KeyUse:
-    """The key to decrypt with: the one named, else the one that the ciphertext names."""
-    if ciphertext is None:
+def _ignores_ciphertext(request: api.DecryptRequest | api.ReEncryptRequest) -> bool:
+    """Whether this is a dry run that asks about the key alone."""
+    return bool(request.dry_run) and "IGNORE_CIPHERTEXT" in (request.dry_run_modifiers or ())
+
+
+def _source(
+    permission: str, key_id: str | None, algorithm: str | None, ciphertext: bytes | None, *, ignored: bool
+) -> KeyUse:
+    """The key to decrypt with: the one named, else the one that the ciphertext names, unless that is to be ignored."""
+    if ciphertext is None and not ignored:
         # The model requires it no more, for the sake of dry runs without one; all others still need it.
         raise ValidationException(
             "1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: "
@@ -48,7 +55,7 @@ def _source(permission: str, key_id: str | None, algorithm: str | None, cipherte
         )
     if key_id is not None:
         return KeyUse(permission, key_id, "allowed")
-    if algorithm not in (None, SYMMETRIC_DEFAULT):
+    if ciphertext is None or ignored or algorithm not in (None, SYMMETRIC_DEFAULT):
         raise ValidationException("KeyId must not be null")
     parsed = blob.parse(ciphertext)
     if parsed is None:
@@ -80,16 +87,20 @@ def _encrypt(call: Call, request: api.EncryptRequest, keys: Keys) -> api.Encrypt
 
 
 def _decrypt_keys(_call: Call, request: api.DecryptRequest) -> tuple[KeyUse, ...]:
-    return (_source("kms:Decrypt", request.key_id, request.encryption_algorithm, request.ciphertext_blob),)
+    algorithm, ignored = request.encryption_algorithm, _ignores_ciphertext(request)
+    return (_source("kms:Decrypt", request.key_id, algorithm, request.ciphertext_blob, ignored=ignored),)
 
 
 def _decrypt_check(_call: Call, request: api.DecryptRequest, keys: Keys) -> None:
-    _check_source(keys[0].key, request.encryption_algorithm, request.ciphertext_blob)
+    if not _ignores_ciphertext(request):
+        _check_source(keys[0].key, request.encryption_algorithm, request.ciphertext_blob)
 
 
-def _decrypt(call: Call, request: api.DecryptRequest, keys: Keys) -> api.DecryptResponse:
+def _decrypt(call: Call, request: api.DecryptRequest, keys: Keys) -> api.DecryptResponse | None:
     key, context = keys[0], request.encryption_context
     algorithm = _algorithm(key.key, request.encryption_algorithm, context)
+    if _ignores_ciphertext(request):
+        return None
     plaintext, material_id = _unseal(call, key, algorithm, request.ciphertext_blob or b"", context)
     return api.DecryptResponse(
         key_id=call.arn(key.key),
@@ -102,20 +113,29 @@ def _decrypt(call: Call, request: api.DecryptRequest, keys: Keys) -> api.Decrypt
 def _re_encrypt_keys(_call: Call, request: api.ReEncryptRequest) -> tuple[KeyUse, ...]:
     algorithm = request.source_encryption_algorithm
     return (
-        _source("kms:ReEncryptFrom", request.source_key_id, algorithm, request.ciphertext_blob),
+        _source(
+            "kms:ReEncryptFrom",
+            request.source_key_id,
+            algorithm,
+            request.ciphertext_blob,
+            ignored=_ignores_ciphertext(request),
+        ),
         KeyUse("kms:ReEncryptTo", str(request.destination_key_id), "allowed"),
     )
 
 
 def _re_encrypt_check(_call: Call, request: api.ReEncryptRequest, keys: Keys) -> None:
-    _check_source(keys[0].key, request.source_encryption_algorithm, request.ciphertext_blob)
+    if not _ignores_ciphertext(request):
+        _check_source(keys[0].key, request.source_encryption_algorithm, request.ciphertext_blob)
 
 
-def _re_encrypt(call: Call, request: api.ReEncryptRequest, keys: Keys) -> api.ReEncryptResponse:
+def _re_encrypt(call: Call, request: api.ReEncryptRequest, keys: Keys) -> api.ReEncryptResponse | None:
     source, destination = keys
     from_context, to_context = request.source_encryption_context, request.destination_encryption_context
     from_algorithm = _algorithm(source.key, request.source_encryption_algorithm, from_context)
     to_algorithm = _algorithm(destination.key, request.destination_encryption_algorithm, to_context)
+    if _ignores_ciphertext(request):
+        return None
     plaintext, material_id = _unseal(call, source, from_algorithm, request.ciphertext_blob or b"", from_context)
     return api.ReEncryptResponse(
         ciphertext_blob=_seal(call, destination, to_algorithm, plaintext, to_context),

@@ -7,6 +7,7 @@ about who holds it.
 
 import re
 import secrets
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -22,10 +23,10 @@ from keyquorum.errors import (
 )
 from keyquorum.model import Grant, Key
 from keyquorum.ops.operation import Call, Keys, KeyUse, Operation, on_key
+from keyquorum.ops.rules import paged
 from keyquorum.specs import granted_operations, is_symmetric
 
-_PAGE: Final = 50
-_LARGEST_PAGE: Final = 100
+_PAGE_SIZES: Final = (50, 100)
 _LONGEST_CONTEXT: Final = 8
 _PURPOSE: Final = "grant token"
 
@@ -121,7 +122,9 @@ def _create(call: Call, request: api.CreateGrantRequest, keys: Keys) -> api.Crea
     )
     same = None
     if request.name is not None:
-        same = next((g for g in store.grants.named(txn.connection, key, request.name) if _equal(g, grant)), None)
+        same = next(
+            (g for g in store.grants.named(txn.connection, key, request.name, grant.grantee) if _equal(g, grant)), None
+        )
     if same is None:
         limit = call.services.quotas.grants_per_key
         if store.grants.count(txn.connection, key) >= limit:
@@ -148,13 +151,14 @@ def _list(call: Call, request: api.ListGrantsRequest, keys: Keys) -> api.ListGra
     key, services = keys[0].key, call.services
     grantee, _ = _principal(request.grantee_principal, request.grantee_service_principal, "Grantee")
     scope = f"ListGrants {key.name} {request.grant_id} {grantee}"
-    after = services.pages.read(scope, request.marker) if request.marker is not None else ""
-    limit = min(request.limit or _PAGE, _LARGEST_PAGE)
-    with services.store.database.read() as connection:
-        found = services.store.grants.on_key(
-            connection, key, after, limit + 1, grant_id=request.grant_id, grantee=grantee
-        )
-    return _page(call, scope, found, limit)
+
+    def fetch(after: str, limit: int) -> list[Grant]:
+        with services.store.database.read() as connection:
+            return services.store.grants.on_key(
+                connection, key, after, limit, grant_id=request.grant_id, grantee=grantee
+            )
+
+    return _page(call, scope, request, fetch)
 
 
 def _list_retirable(call: Call, request: api.ListRetirableGrantsRequest, _keys: Keys) -> api.ListGrantsResponse:
@@ -168,19 +172,20 @@ def _list_retirable(call: Call, request: api.ListRetirableGrantsRequest, _keys: 
             "account"
         )
     scope = f"ListRetirableGrants {call.caller.account} {call.caller.region} {principal}"
-    after = services.pages.read(scope, request.marker) if request.marker is not None else ""
-    limit = min(request.limit or _PAGE, _LARGEST_PAGE)
-    with services.store.database.read() as connection:
-        found = services.store.grants.retirable(connection, call.caller.region, principal, after, limit + 1)
-    return _page(call, scope, found, limit)
+    # A service acts for everybody; what it may retire on other accounts' keys is not this caller's business.
+    issuer = None if principal.startswith("arn:") else call.caller.account
+
+    def fetch(after: str, limit: int) -> list[Grant]:
+        with services.store.database.read() as connection:
+            return services.store.grants.retirable(connection, call.caller.region, principal, issuer, after, limit)
+
+    return _page(call, scope, request, fetch)
 
 
-def _page(call: Call, scope: str, found: list[Grant], limit: int) -> api.ListGrantsResponse:
-    shown, truncated = found[:limit], len(found) > limit
+def _page(call: Call, scope: str, request: Any, fetch: Callable[[str, int], list[Grant]]) -> api.ListGrantsResponse:
+    shown, marker, truncated = paged(call, scope, request, _PAGE_SIZES, fetch, lambda grant: grant.grant_id)
     return api.ListGrantsResponse(
-        grants=[_entry(call, grant) for grant in shown],
-        next_marker=call.services.pages.issue(scope, shown[-1].grant_id) if truncated else None,
-        truncated=truncated,
+        grants=[_entry(call, grant) for grant in shown], next_marker=marker, truncated=truncated
     )
 
 
@@ -205,10 +210,11 @@ def _entry(call: Call, grant: Grant) -> api.GrantListEntry:
 
 def _token(call: Call, text: str) -> _Named:
     try:
-        opened = call.services.keyring.open_token(_PURPOSE, bytes.fromhex(text))
+        sealed = bytes.fromhex(text)
     except ValueError:
-        opened = None
-    if opened is None:
+        sealed = b""
+    opened = call.services.keyring.open_token(_PURPOSE, sealed)
+    if opened is None or sealed.hex() != text:  # one token, one spelling
         raise InvalidGrantTokenException
     return msgspec.msgpack.decode(opened, type=_Named)
 

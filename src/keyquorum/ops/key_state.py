@@ -8,10 +8,8 @@ import msgspec
 from keyquorum import api, lifecycle
 from keyquorum.errors import ValidationException
 from keyquorum.model import Key
-from keyquorum.ops.metadata import is_complete
 from keyquorum.ops.operation import Call, Keys, KeyUse, Operation, on_key
-from keyquorum.ops.rules import DAY, DueKey, family
-from keyquorum.store import erasures
+from keyquorum.ops.rules import DAY, DueKey, family, is_complete, reconsider_pending
 
 _DEFAULT_WINDOW: Final = 30
 _SHORTEST_WINDOW: Final = 7
@@ -58,7 +56,8 @@ def _replicas(call: Call, key: Key) -> list[Key]:
 
 
 def _cancel(call: Call, _request: api.CancelKeyDeletionRequest, keys: Keys) -> api.CancelKeyDeletionResponse:
-    state = lifecycle.AFTER["CancelKeyDeletion"] if is_complete(keys[0].materials) else lifecycle.PENDING_IMPORT
+    complete = is_complete(keys[0].materials)
+    state = lifecycle.AFTER["CancelKeyDeletion"] if complete else lifecycle.PENDING_IMPORT
     key = call.services.store.keys.update(
         call.write(), keys[0].key, state=state, deletion_date=None, pending_window=None
     )
@@ -78,6 +77,7 @@ def _delete(call: Call, _request: DueKey, keys: Keys) -> None:
         raise ValidationException(f"{call.arn(key)} is not due")  # cancelled, or scheduled anew, a moment ago
     store.keys.delete(txn, key, call.now)
     if key.is_replica:
+        reconsider_pending(call, key)
         left = store.keys.regions(txn.connection, key.key_id)
         primary = next((member for member in left if member.is_primary), None)
         if primary is not None and len(left) == 1 and lifecycle.awaits_replicas(primary.state):
@@ -91,7 +91,7 @@ def _delete(call: Call, _request: DueKey, keys: Keys) -> None:
 
 
 def _record_erasure(call: Call, request: Erasure, _keys: Keys) -> None:
-    if not erasures.remove(call.write(), request.row):
+    if not call.services.store.keys.erasures.remove(call.write(), request.row):
         raise ValidationException(f"the erasure of {request.key_id} is recorded already")
 
 

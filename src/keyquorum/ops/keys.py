@@ -15,25 +15,27 @@ from keyquorum.errors import (
 from keyquorum.model import Key, KeyRecord
 from keyquorum.ops.metadata import metadata
 from keyquorum.ops.operation import Call, Keys, Operation, on_key
-from keyquorum.ops.rules import acceptable_policy, check_room, merged_tags
+from keyquorum.ops.rules import acceptable_policy, check_room, merged_tags, paged
 from keyquorum.specs import ENCRYPT_DECRYPT, SPECS, SYMMETRIC_DEFAULT, is_symmetric
 
-_DEFAULT_PAGE: Final = 100
+_PAGE_SIZES: Final = (100, 1000)
 _CUSTOM_MATERIAL_BYTES: Final = 32
 
 # Tags that users of test emulators know; with --dev they choose, and are not kept.
 _CUSTOM_ID: Final = "_custom_id_"
 _CUSTOM_MATERIAL: Final = "_custom_key_material_"
 
-# Specs for which AWS has no way to import key material.
-_NOT_IMPORTED: Final = ("ML_DSA_", "ML_KEM_", "ECC_NIST_EDWARDS25519")
-
 
 def _prepare(call: Call, request: api.CreateKeyRequest, _keys: Keys) -> bytes | None:
     """The key material, generated before the database is locked: RSA takes its time."""
     spec, _ = _spec_and_usage(request)
     _check_origin(request, spec)
+    merged_tags(call, {}, request.tags or [])
     return None if request.origin == "EXTERNAL" else call.services.keyring.generate(spec)
+
+
+def _computes(request: api.CreateKeyRequest) -> bool:
+    return (request.key_spec or request.customer_master_key_spec or "").startswith("RSA_")
 
 
 def _create_key(call: Call, request: api.CreateKeyRequest, _keys: Keys) -> api.CreateKeyResponse:
@@ -101,7 +103,7 @@ def _check_origin(request: api.CreateKeyRequest, spec: str) -> None:
         raise UnsupportedOperationException("Custom key stores are not supported yet.")
     if request.origin not in (None, "AWS_KMS", "EXTERNAL"):
         raise UnsupportedOperationException(f"Origin {request.origin} is not supported yet.")
-    if request.origin == "EXTERNAL" and spec.startswith(_NOT_IMPORTED):
+    if request.origin == "EXTERNAL" and not SPECS[spec].imported:
         raise UnsupportedOperationException(f"Importing key material is not supported for key spec {spec}.")
 
 
@@ -137,14 +139,15 @@ def _describe_key(call: Call, _request: api.DescribeKeyRequest, keys: Keys) -> a
 def _list_keys(call: Call, request: api.ListKeysRequest, _keys: Keys) -> api.ListKeysResponse:
     caller, services = call.caller, call.services
     scope = f"ListKeys {caller.account} {caller.region}"
-    after = services.pages.read(scope, request.marker) if request.marker is not None else ""
-    limit = request.limit or _DEFAULT_PAGE
-    with services.store.database.read() as connection:
-        found = services.store.keys.page(connection, caller.account, caller.region, after, limit + 1)
-    shown, truncated = found[:limit], len(found) > limit
+
+    def fetch(after: str, limit: int) -> list[str]:
+        with services.store.database.read() as connection:
+            return services.store.keys.page(connection, caller.account, caller.region, after, limit)
+
+    shown, marker, truncated = paged(call, scope, request, _PAGE_SIZES, fetch, str)
     return api.ListKeysResponse(
         keys=[api.KeyListEntry(key_id=k, key_arn=services.layout.key(caller.region, caller.account, k)) for k in shown],
-        next_marker=services.pages.issue(scope, shown[-1]) if truncated else None,
+        next_marker=marker,
         truncated=truncated,
     )
 
@@ -154,7 +157,7 @@ def _update_description(call: Call, request: api.UpdateKeyDescriptionRequest, ke
 
 
 OPERATIONS = (
-    Operation(name="CreateKey", run=_create_key, prepare=_prepare, changes=True),
+    Operation(name="CreateKey", run=_create_key, prepare=_prepare, changes=True, computes=_computes),
     Operation(name="DescribeKey", run=_describe_key, keys=on_key("kms:DescribeKey", alias="allowed")),
     Operation(name="ListKeys", run=_list_keys, waits=True),
     Operation(

@@ -20,18 +20,12 @@ from keyquorum.errors import (
 )
 from keyquorum.model import Key, KeyMaterial
 from keyquorum.ops.metadata import (
-    CURRENT,
     DOES_NOT_EXPIRE,
     EXPIRES,
-    PENDING_IMPORTS,
-    PENDING_ROTATION,
-    is_complete,
-    own,
 )
-from keyquorum.ops.operation import Call, Keys, Operation, on_key
-from keyquorum.ops.rules import DAY, DueKey, family, wrong_origin
+from keyquorum.ops.operation import Call, Keys, Operation, always, on_key
+from keyquorum.ops.rules import DAY, DueKey, family, is_complete, reconsider_pending, wrong_origin
 from keyquorum.specs import is_symmetric
-from keyquorum.store import erasures
 
 _TOKEN_SECONDS: Final = DAY
 _LONGEST: Final = 365 * DAY
@@ -109,108 +103,76 @@ def _unwrap(call: Call, request: api.ImportKeyMaterialRequest, keys: Keys) -> by
 
 
 def _import(call: Call, request: api.ImportKeyMaterialRequest, keys: Keys) -> api.ImportKeyMaterialResponse:
-    key, materials = keys[0].key, keys[0].materials
+    key, known = keys[0].key, keys[0].materials
+    store, txn = call.services.store, call.write()
     arrived = call.services.keyring.wrap_material(key.key_id, key.region, call.prepared, call.now)
-    valid_to = _valid_to(call, request)
-    known = materials.get(arrived.material_id)
-    if _is_new(request, known, materials):
-        if key.is_replica:
-            raise UnsupportedOperationException(
-                "New key material is imported into the primary key first, then as existing material into its replicas."
-            )
-        state = _state_of_new(call, key, materials, arrived)
-        material = msgspec.structs.replace(
-            arrived, state=state, valid_to=valid_to, description=request.key_material_description
-        )
-        call.services.store.keys.materials.insert(call.write(), material)
-    elif known is None and key.is_replica:
-        material = _import_into_replica(call, request, key, arrived, valid_to)
-    elif known is None or request.key_material_id not in (None, arrived.material_id):
+    valid_to, description = _valid_to(call, request), request.key_material_description
+    material_id = arrived.material_id
+    if _is_new(request, key, known, material_id):
+        state = _state_of_new(call, key, known, arrived)
+        _add_everywhere(call, key, msgspec.structs.replace(arrived, state=state, description=description))
+    elif material_id not in known or request.key_material_id not in (None, material_id):
         raise IncorrectKeyMaterialException
-    else:
-        description = request.key_material_description
-        material = call.services.store.keys.materials.update(
-            call.write(),
-            known,
-            wrapped=arrived.wrapped,
-            keyring_version=arrived.keyring_version,
-            valid_to=valid_to,
-            description=known.description if description is None else description,
-        )
-        if known.wrapped is not None:
-            erasures.note(call.write(), key)
-    _settle(call, key, material)
+    present = store.keys.materials.load(txn.connection, key.key_id, key.region)[material_id]
+    store.keys.materials.update(
+        txn,
+        present,
+        wrapped=arrived.wrapped,
+        keyring_version=arrived.keyring_version,
+        valid_to=valid_to,
+        description=present.description if description is None else description,
+    )
+    if present.wrapped is not None:
+        store.keys.erasures.note(txn, key)
+    reconsider_pending(call, key)
+    state = key.state
+    if lifecycle.awaits_material(state) and is_complete(
+        store.keys.materials.load(txn.connection, key.key_id, key.region)
+    ):
+        state = lifecycle.AFTER["ImportKeyMaterial"]
+    changes: dict[str, Any] = {} if known else {"material_id": material_id}
+    store.keys.update(txn, key, state=state, **changes)
     return api.ImportKeyMaterialResponse(
-        key_id=call.arn(key), key_material_id=material.material_id if is_symmetric(key.spec) else None
+        key_id=call.arn(key), key_material_id=material_id if is_symmetric(key.spec) else None
     )
 
 
-def _is_new(
-    request: api.ImportKeyMaterialRequest, known: KeyMaterial | None, materials: dict[str, KeyMaterial]
-) -> bool:
+def _is_new(request: api.ImportKeyMaterialRequest, key: Key, known: dict[str, KeyMaterial], material_id: str) -> bool:
     """Whether the material is to be added to the key, rather than to be found there."""
-    import_type = request.import_type or (_EXISTING if materials else _NEW)
+    import_type = request.import_type or (_EXISTING if known else _NEW)
     if import_type == _EXISTING:
         return False
     if request.key_material_id is not None:
         raise ValidationException(f"A KeyMaterialId must not be set if the ImportType is {_NEW}")
-    if known is not None:
+    if key.is_replica:
+        raise UnsupportedOperationException(
+            "New key material is imported into the primary key first, then as existing material into its replicas."
+        )
+    if material_id in known:
         raise IncorrectKeyMaterialException
     return True
 
 
-def _state_of_new(call: Call, key: Key, materials: dict[str, KeyMaterial], arrived: KeyMaterial) -> str:
-    if not materials:
-        return CURRENT
-    waiting = next((m for m in materials.values() if m.state in (PENDING_ROTATION, PENDING_IMPORTS)), None)
+def _state_of_new(call: Call, key: Key, known: dict[str, KeyMaterial], arrived: KeyMaterial) -> str:
+    if not known:
+        return lifecycle.CURRENT
+    waiting = next((m for m in known.values() if not lifecycle.is_own(m.state)), None)
     if waiting is not None:
         raise KMSInvalidStateException(
             f"New key material (id: {arrived.material_id}) cannot be imported into KMS key {call.arn(key)}, because "
             f"another key material (id: {waiting.material_id}) is pending rotation."
         )
-    return PENDING_IMPORTS if len(family(call, key)) > 1 else PENDING_ROTATION
+    return lifecycle.PENDING_ROTATION
 
 
-def _import_into_replica(
-    call: Call, request: api.ImportKeyMaterialRequest, key: Key, arrived: KeyMaterial, valid_to: float | None
-) -> KeyMaterial:
-    """Material that the primary has and this replica never had."""
+def _add_everywhere(call: Call, key: Key, material: KeyMaterial) -> None:
+    """Make the material known in every Region of the key; in each it is still to be imported."""
     store, txn = call.services.store, call.write()
-    theirs = store.keys.materials.load(txn.connection, key.key_id, str(key.primary_region)).get(arrived.material_id)
-    if theirs is None or request.key_material_id not in (None, arrived.material_id):
-        raise IncorrectKeyMaterialException
-    material = msgspec.structs.replace(
-        arrived,
-        state=theirs.state,
-        rotated_at=theirs.rotated_at,
-        rotation_type=theirs.rotation_type,
-        valid_to=valid_to,
-        description=request.key_material_description,
-        created_at=theirs.created_at,
-    )
-    store.keys.materials.insert(txn, material)
-    return material
-
-
-def _settle(call: Call, key: Key, material: KeyMaterial) -> None:
-    """What an import changes beside the material: the key's state, and what its family waits for."""
-    store, txn = call.services.store, call.write()
-    materials = store.keys.materials.load(txn.connection, key.key_id, key.region)
-    changes: dict[str, Any] = {}
-    if material.state == CURRENT:
-        changes["material_id"] = material.material_id
-    if lifecycle.awaits_material(key.state) and is_complete(materials):
-        changes["state"] = lifecycle.AFTER["ImportKeyMaterial"]
-    store.keys.update(txn, key, **changes)
-    if material.state != PENDING_IMPORTS:
-        return
-    members = family(call, key)
-    theirs = [store.keys.materials.load(txn.connection, k.key_id, k.region).get(material.material_id) for k in members]
-    if all(m is not None and m.wrapped is not None for m in theirs):
-        for member, theirs_ in zip(members, theirs, strict=True):
-            assert theirs_ is not None
-            store.keys.materials.update(txn, theirs_, state=PENDING_ROTATION)
-            txn.touch(member.name)
+    for member in family(call, key):
+        store.keys.materials.insert(txn, msgspec.structs.replace(material, region=member.region, wrapped=None))
+        if lifecycle.is_current(material.state) and member.region != key.region:
+            store.keys.update(txn, member, material_id=material.material_id)
+        txn.touch(member.name)
 
 
 def _delete(
@@ -229,24 +191,23 @@ def _delete(
 
 
 def _lose(call: Call, key: Key, lost: list[KeyMaterial]) -> None:
-    """Destroy imported materials. What waits for a rotation is forgotten, on a primary in the replicas too."""
+    """Destroy imported materials. What only waits for a rotation a primary forgets, and its replicas with it; all else
+    can be imported again."""
     store, txn = call.services.store, call.write()
     for material in lost:
-        if material.state not in (PENDING_ROTATION, PENDING_IMPORTS):
+        if lifecycle.is_own(material.state) or key.is_replica:
             store.keys.materials.update(txn, material, wrapped=None, valid_to=None)
             continue
-        for member in [key] if key.is_replica else family(call, key):
-            there = store.keys.materials.load(txn.connection, member.key_id, member.region).get(material.material_id)
-            if there is not None:
-                store.keys.materials.destroy(txn, there)
-                erasures.note(txn, member)
-                txn.touch(member.name)
+        for member in family(call, key):
+            there = store.keys.materials.load(txn.connection, member.key_id, member.region)[material.material_id]
+            store.keys.materials.destroy(txn, there)
+            store.keys.erasures.note(txn, member)
+            txn.touch(member.name)
+    reconsider_pending(call, key)
     left = store.keys.materials.load(txn.connection, key.key_id, key.region)
-    state = key.state
-    if any(m.wrapped is None for m in own(left)):
-        state = lifecycle.after_loss_of_material(state)
+    state = key.state if is_complete(left) else lifecycle.after_loss_of_material(key.state)
     store.keys.update(txn, key, state=state)
-    erasures.note(txn, key)
+    store.keys.erasures.note(txn, key)
 
 
 def _expire(call: Call, _request: DueKey, keys: Keys) -> None:
@@ -268,6 +229,7 @@ OPERATIONS = (
         keys=on_key("kms:GetParametersForImport"),
         check=_require_external,
         waits=True,
+        computes=always,
     ),
     Operation(
         name="ImportKeyMaterial",
@@ -276,6 +238,7 @@ OPERATIONS = (
         check=_require_external,
         prepare=_unwrap,
         changes=True,
+        computes=always,
     ),
     Operation(
         name="DeleteImportedKeyMaterial",

@@ -4,8 +4,9 @@
 from typing import Any, Final
 
 from keyquorum import api, lifecycle
-from keyquorum.model import Key, KeyMaterial, KeyRecord
+from keyquorum.model import Key, KeyRecord
 from keyquorum.ops.operation import Call
+from keyquorum.ops.rules import is_complete, own
 from keyquorum.specs import (
     ENCAPSULATE_DECAPSULATE,
     ENCRYPT_DECRYPT,
@@ -27,23 +28,6 @@ ALGORITHMS_MEMBER: Final = {
 
 EXPIRES: Final = "KEY_MATERIAL_EXPIRES"
 DOES_NOT_EXPIRE: Final = "KEY_MATERIAL_DOES_NOT_EXPIRE"
-
-#: States of imported material that is not yet the key's own: it does not keep the key waiting when it goes.
-PENDING_ROTATION: Final = "PENDING_ROTATION"
-PENDING_IMPORTS: Final = "PENDING_MULTI_REGION_IMPORT_AND_ROTATION"
-CURRENT: Final = "CURRENT"
-NON_CURRENT: Final = "NON_CURRENT"
-
-
-def own(materials: dict[str, KeyMaterial]) -> list[KeyMaterial]:
-    """The materials that belong to the key for good, those aside that wait for a rotation."""
-    return [m for m in materials.values() if m.state in (CURRENT, NON_CURRENT)]
-
-
-def is_complete(materials: dict[str, KeyMaterial]) -> bool:
-    """Whether the key has all material that it needs."""
-    mine = own(materials)
-    return bool(mine) and all(m.wrapped is not None for m in mine)
 
 
 def metadata(call: Call, record: KeyRecord, family: list[Key] | None = None) -> api.KeyMetadata:
@@ -87,7 +71,7 @@ def _configuration(call: Call, key: Key, family: list[Key]) -> api.MultiRegionCo
     def entry(member: Key) -> api.MultiRegionKey:
         return api.MultiRegionKey(arn=call.arn(member), region=member.region)
 
-    primary = next(member for member in family if member.is_primary)
+    primary = next((member for member in family if member.is_primary), key)
     return api.MultiRegionConfiguration(
         multi_region_key_type="PRIMARY" if key.is_primary else "REPLICA",
         primary_key=entry(primary),

@@ -76,10 +76,11 @@ class Call:
         self.txn: Transaction | None = None
         self.made: list[Key] = []
 
-    def wait(self) -> None:
-        """Say that the answer needs a wait; raises WouldBlock where that is not allowed."""
+    def wait(self, *, computing: bool = False) -> None:
+        """Say that the answer needs a wait, ``computing`` for as long as a second; raises WouldBlock where that is not
+        allowed."""
         if not self.may_wait:
-            raise WouldBlock
+            raise WouldBlock("computing" if computing else "callers")
 
     def write(self) -> Transaction:
         """The transaction of an operation that changes something."""
@@ -99,14 +100,23 @@ def no_check(_call: Call, _request: Any, _keys: Keys) -> None:
     return None
 
 
+def never(_request: Any) -> bool:
+    return False
+
+
+def always(_request: Any) -> bool:
+    return True
+
+
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """``run`` returns the response struct, or None for an empty answer.
 
     ``keys`` names what is to be authorized, and refuses arguments that cannot be looked up. ``check`` refuses what AWS
     refuses after the lookup and before usage and state. ``usage``: the KeyUsage that every key must have.
     ``changes``: it runs in a write transaction. ``prepare`` makes ready, once the request was authorized and outside
-    the transaction, what takes long; the request is then authorized again inside. ``waits``: it reads the database, or
-    computes for long, by itself. ``tracked``: a success is the key's last usage.
+    the transaction, what takes long; the request is then authorized again inside. ``waits``: it reads the database by
+    itself. ``computes``: whether a request will take up to a second of a processor. ``tracked``: a success is the key's
+    last usage.
     """
 
     name: str
@@ -117,6 +127,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     usage: str | None = None
     changes: bool = False
     waits: bool = False
+    computes: Callable[[Any], bool] = never
     tracked: bool = False
 
 

@@ -18,7 +18,7 @@ from keyquorum.errors import (
 from keyquorum.model import KeyRecord
 from keyquorum.ops.metadata import metadata
 from keyquorum.ops.operation import Call, Keys, Operation, on_key
-from keyquorum.ops.rules import acceptable_policy, check_room, merged_tags
+from keyquorum.ops.rules import acceptable_policy, check_room, merged_tags, reconsider_pending
 
 
 def _require_primary(call: Call, _request: object, keys: Keys) -> None:
@@ -49,15 +49,18 @@ def _replicate(call: Call, request: api.ReplicateKeyRequest, keys: Keys) -> api.
         state=lifecycle.PENDING_IMPORT if external else lifecycle.AFTER["CreateKey"],
         description=request.description or "",
         created_at=call.now,
-        material_id="" if external else primary.material_id,
         tags=tuple(sorted(tags.items())),
         rotation_period=None,
         next_rotation=None,
         on_demand_rotations=0,
         version=1,
     )
-    copies = [] if external else [msgspec.structs.replace(m, region=region, version=1) for m in materials.values()]
+    copies = [msgspec.structs.replace(m, region=region, version=1) for m in materials.values()]
+    if external:
+        # It knows all the key's materials, and has none before they are imported here too.
+        copies = [msgspec.structs.replace(m, wrapped=None, valid_to=None) for m in copies]
     store.keys.insert(txn, replica, copies, policy)
+    reconsider_pending(call, primary)
     txn.touch(primary.name)
     call.made.append(replica)
     record = KeyRecord(replica, {m.material_id: m for m in copies})

@@ -18,13 +18,13 @@ from keyquorum.errors import (
     ValidationException,
 )
 from keyquorum.model import Key, KeyMaterial
-from keyquorum.ops.metadata import CURRENT, DOES_NOT_EXPIRE, EXPIRES, NON_CURRENT, PENDING_ROTATION
+from keyquorum.ops.metadata import DOES_NOT_EXPIRE, EXPIRES
 from keyquorum.ops.operation import Call, Keys, Operation, on_key
-from keyquorum.ops.rules import DAY, DueKey, family, require_primary, wrong_origin
+from keyquorum.ops.rules import DAY, DueKey, family, paged, require_primary, wrong_origin
 from keyquorum.specs import is_symmetric
 
 _DEFAULT_PERIOD: Final = 365
-_PAGE: Final = 100
+_PAGE_SIZES: Final = (100, 1000)
 
 
 def _require_rotating_kind(key: Key) -> None:
@@ -61,7 +61,7 @@ def _status(call: Call, _request: api.GetKeyRotationStatusRequest, keys: Keys) -
         call.wait()
         with call.services.store.database.read() as connection:
             members = call.services.store.keys.regions(connection, key.key_id)
-        settings = next(member for member in members if member.is_primary)
+        settings = next((member for member in members if member.is_primary), key)
     if settings.rotation_period is None or not lifecycle.shows_rotation(key.state):
         return api.GetKeyRotationStatusResponse(key_rotation_enabled=False, key_id=call.arn(key))
     return api.GetKeyRotationStatusResponse(
@@ -83,7 +83,7 @@ def _on_demand(call: Call, _request: api.RotateKeyOnDemandRequest, keys: Keys) -
             f"performed for this key: {call.arn(key)}"
         )
     if key.origin == "EXTERNAL":
-        pending = next((m for m in keys[0].materials.values() if m.state == PENDING_ROTATION), None)
+        pending = next((m for m in keys[0].materials.values() if lifecycle.awaits_rotation(m.state)), None)
         if pending is None:
             raise KMSInvalidStateException(f"No available key material pending rotation for the key: {call.arn(key)}.")
         _rotate(call, key, pending.material_id, "ON_DEMAND")
@@ -102,7 +102,7 @@ def _add_material(call: Call, key: Key) -> str:
     material_id = ""
     for member in family(call, key):
         material = keyring.wrap_material(key.key_id, member.region, secret, call.now)
-        store.keys.materials.insert(call.write(), msgspec.structs.replace(material, state=PENDING_ROTATION))
+        store.keys.materials.insert(call.write(), msgspec.structs.replace(material, state=lifecycle.PENDING_ROTATION))
         material_id = material.material_id
     return material_id
 
@@ -113,10 +113,10 @@ def _rotate(call: Call, key: Key, material_id: str, rotation_type: str) -> None:
     for member in family(call, key):
         materials = store.keys.materials.load(txn.connection, member.key_id, member.region)
         for material in materials.values():
-            if material.state == CURRENT:
-                store.keys.materials.update(txn, material, state=NON_CURRENT)
+            if lifecycle.is_current(material.state):
+                store.keys.materials.update(txn, material, state=lifecycle.NON_CURRENT)
         store.keys.materials.update(
-            txn, materials[material_id], state=CURRENT, rotated_at=call.now, rotation_type=rotation_type
+            txn, materials[material_id], state=lifecycle.CURRENT, rotated_at=call.now, rotation_type=rotation_type
         )
         store.keys.update(txn, member, material_id=material_id)
 
@@ -136,20 +136,20 @@ def _automatic(call: Call, _request: DueKey, keys: Keys) -> None:
 
 
 def _list(call: Call, request: api.ListKeyRotationsRequest, keys: Keys) -> api.ListKeyRotationsResponse:
-    key, pages = keys[0].key, call.services.pages
+    key = keys[0].key
     _require_rotating_kind(key)
     everything = request.include_key_material == "ALL_KEY_MATERIAL"
     found = [m for m in keys[0].materials.values() if everything or m.rotated_at is not None]
     scope = f"ListKeyRotations {key.name} {everything}"
-    if request.marker is not None:
-        after = pages.read(scope, request.marker)
-        place = next((i for i, m in enumerate(found) if m.material_id == after), -1)
-        found = found[place + 1 :]
-    limit = request.limit or _PAGE
-    shown, truncated = found[:limit], len(found) > limit
+
+    def fetch(after: str, limit: int) -> list[KeyMaterial]:
+        start = next((i + 1 for i, m in enumerate(found) if m.material_id == after), 0)
+        return found[start : start + limit]
+
+    shown, marker, truncated = paged(call, scope, request, _PAGE_SIZES, fetch, lambda m: m.material_id)
     return api.ListKeyRotationsResponse(
         rotations=[_entry(call, key, material) for material in shown],
-        next_marker=pages.issue(scope, shown[-1].material_id) if truncated else None,
+        next_marker=marker,
         truncated=truncated,
     )
 

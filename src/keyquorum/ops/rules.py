@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules that several families share. A family does not import another."""
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from keyquorum import api
+from keyquorum import api, lifecycle
 from keyquorum.authz import policy as policies
 from keyquorum.errors import (
     InvalidKeyUsageException,
@@ -15,11 +15,13 @@ from keyquorum.errors import (
     TagException,
     UnsupportedOperationException,
 )
-from keyquorum.model import Key
+from keyquorum.model import Key, KeyMaterial, key_name
 from keyquorum.ops.operation import Call
 from keyquorum.specs import SPECS
 
 DAY: Final = 86_400
+
+T = TypeVar("T")
 
 
 class DueKey(msgspec.Struct, frozen=True):
@@ -52,6 +54,54 @@ def family(call: Call, key: Key) -> list[Key]:
     if key.primary_region is None:
         return [key]
     return call.services.store.keys.regions(call.write().connection, key.key_id)
+
+
+def own(materials: dict[str, KeyMaterial]) -> list[KeyMaterial]:
+    """The materials that belong to the key for good, those aside that wait for a rotation."""
+    return [m for m in materials.values() if lifecycle.is_own(m.state)]
+
+
+def is_complete(materials: dict[str, KeyMaterial]) -> bool:
+    """Whether the key has all key material that it needs."""
+    mine = own(materials)
+    return bool(mine) and all(m.wrapped is not None for m in mine)
+
+
+def reconsider_pending(call: Call, key: Key) -> None:
+    """Say of imported material that waits for a rotation whether it is there in every Region of the key, which the
+    rotation needs; to be called whenever a copy came or went, or a Region did."""
+    txn, materials = call.write(), call.services.store.keys.materials
+    copies: dict[str, list[KeyMaterial]] = {}
+    for member in family(call, key):
+        for material in materials.load(txn.connection, member.key_id, member.region).values():
+            if not lifecycle.is_own(material.state):
+                copies.setdefault(material.material_id, []).append(material)
+    for everywhere in copies.values():
+        state = lifecycle.pending_state(ready=all(copy.wrapped is not None for copy in everywhere))
+        for copy in everywhere:
+            materials.update(txn, copy, state=state)
+            txn.touch(key_name(copy.key_id, copy.region))
+
+
+def paged(
+    call: Call,
+    scope: str,
+    request: Any,
+    sizes: tuple[int, int],
+    fetch: Callable[[str, int], list[T]],
+    place: Callable[[T], str],
+) -> tuple[list[T], str | None, bool]:
+    """One page of a list: what it shows, NextMarker and Truncated.
+
+    ``scope`` names all that selects the list. ``sizes``: the page's default and largest size. ``fetch(after, limit)``
+    gives at most so many items that come after a place, and ``place`` tells an item's.
+    """
+    pages = call.services.pages
+    after = pages.read(scope, request.marker) if request.marker is not None else ""
+    limit = min(request.limit or sizes[0], sizes[1])
+    found = fetch(after, limit + 1)
+    shown, truncated = found[:limit], len(found) > limit
+    return shown, pages.issue(scope, place(shown[-1])) if truncated else None, truncated
 
 
 def check_room(call: Call, region: str) -> None:

@@ -5,9 +5,9 @@ from typing import Final
 
 from keyquorum import api
 from keyquorum.ops.operation import Call, Keys, Operation, on_key
-from keyquorum.ops.rules import merged_tags
+from keyquorum.ops.rules import merged_tags, paged
 
-_PAGE: Final = 50
+_PAGE_SIZES: Final = (50, 50)
 
 
 def _tag(call: Call, request: api.TagResourceRequest, keys: Keys) -> None:
@@ -23,15 +23,16 @@ def _untag(call: Call, request: api.UntagResourceRequest, keys: Keys) -> None:
 
 
 def _list(call: Call, request: api.ListResourceTagsRequest, keys: Keys) -> api.ListResourceTagsResponse:
-    key, pages = keys[0].key, call.services.pages
+    key = keys[0].key
     scope = f"ListResourceTags {key.name}"
-    after = pages.read(scope, request.marker) if request.marker is not None else ""
-    limit = min(request.limit or _PAGE, _PAGE)
-    found = [tag for tag in key.tags if tag[0] > after]
-    shown, truncated = found[:limit], len(found) > limit
+
+    def fetch(after: str, limit: int) -> list[tuple[str, str]]:
+        return [tag for tag in key.tags if tag[0] > after][:limit]
+
+    shown, marker, truncated = paged(call, scope, request, _PAGE_SIZES, fetch, lambda tag: tag[0])
     return api.ListResourceTagsResponse(
         tags=[api.Tag(tag_key=name, tag_value=value) for name, value in shown],
-        next_marker=pages.issue(scope, shown[-1][0]) if truncated else None,
+        next_marker=marker,
         truncated=truncated,
     )
 

@@ -45,7 +45,7 @@ class App:
         self.core = core
         self.limits = limits
         self.trusted_proxies = trusted_proxies
-        self.workers = Workers(limits.threads)
+        self.workers = Workers(limits.threads, limits.connections)
 
         @asynccontextmanager
         async def lifespan(_app: Any) -> Any:

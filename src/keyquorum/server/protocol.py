@@ -374,7 +374,7 @@ class KMSProtocol(HttpToolsProtocol):
             try:
                 self.front.commit.add(self, self._answer(request, may_block=False))
             except WouldBlock as block:
-                if not self.front.workers.submit(block.known, self._work, request):
+                if not self.front.workers.submit(block.where, self._work, request):
                     self.front.commit.add(self, self.front.core.refuse(ThrottlingException("Rate exceeded")))
         else:
             self._start_cycle(request, version)

@@ -1,45 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The threads in which requests run that have to wait.
+"""The threads in which requests run that have to wait: three pools, so that no kind keeps the others waiting.
 
-Requests of callers who are known share one pool. A request whose access key has to be looked up first may come from
-anybody, so those have a small pool of their own with a short queue: a flood of unknown access keys keeps nobody else
-waiting.
+Requests of callers who are known share one. A request whose access key has to be looked up first may come from anybody,
+so those have a small pool of their own; and so have requests that compute for as long as a second (RSA keys are made).
+Both have a short queue: beyond it a request is refused.
 """
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 _STRANGERS: Final = 4
-_STRANGERS_WAITING: Final = 512
+_COMPUTING: Final = max(1, (os.cpu_count() or 1) - 1)
 
 
-class Workers:
-    """``threads``: how many for callers who are known."""
+class _Pool:
+    """``waiting``: how many requests may run and wait together."""
 
-    def __init__(self, threads: int) -> None:
-        self._known = ThreadPoolExecutor(threads, thread_name_prefix="keyquorum")
-        self._strangers = ThreadPoolExecutor(_STRANGERS, thread_name_prefix="keyquorum-stranger")
-        self._room = threading.BoundedSemaphore(_STRANGERS_WAITING)
+    def __init__(self, name: str, threads: int, waiting: int) -> None:
+        self.executor = ThreadPoolExecutor(threads, thread_name_prefix=f"keyquorum-{name}")
+        self._room = threading.BoundedSemaphore(waiting)
 
-    def submit(self, known: bool, work: Callable[..., None], *arguments: Any) -> bool:
-        """Run ``work(*arguments)`` when a thread is free; False, and nothing will run, if too much waits already."""
-        if known:
-            self._known.submit(work, *arguments)
-            return True
+    def submit(self, work: Callable[..., None], *arguments: Any) -> bool:
         if not self._room.acquire(blocking=False):
             return False
-        self._strangers.submit(self._in_room, work, *arguments)
+        self.executor.submit(self._run, work, *arguments)
         return True
 
-    def _in_room(self, work: Callable[..., None], *arguments: Any) -> None:
+    def _run(self, work: Callable[..., None], *arguments: Any) -> None:
         try:
             work(*arguments)
         finally:
             self._room.release()
 
+
+class Workers:
+    """``threads``: how many for callers who are known; a connection has one request at a time, which bounds those."""
+
+    def __init__(self, threads: int, connections: int) -> None:
+        self._pools = {
+            "callers": _Pool("callers", threads, connections + threads),
+            "strangers": _Pool("strangers", _STRANGERS, 512),
+            "computing": _Pool("computing", _COMPUTING, 64),
+        }
+
+    def submit(self, where: str, work: Callable[..., None], *arguments: Any) -> bool:
+        """Run ``work(*arguments)`` when a thread is free; False, and nothing will run, if too much waits already."""
+        return self._pools[where].submit(work, *arguments)
+
     def shutdown(self) -> None:
         """Wait for what runs, and drop what waits: nothing of a request runs any more when this returns."""
-        for pool in (self._known, self._strangers):
-            pool.shutdown(wait=True, cancel_futures=True)
+        for pool in self._pools.values():
+            pool.executor.shutdown(wait=True, cancel_futures=True)

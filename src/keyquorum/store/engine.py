@@ -21,6 +21,8 @@ from keyquorum.store import schema
 from keyquorum.store.generations import Generations
 
 _TIMED_OUT: Final = "The system timed out while trying to fulfill the request. You can retry the request."
+#: A change a nanosecond would need a century to come here.
+_LAST_GENERATION: Final = 2**62
 _BEGIN: Final = "sqlite_begin"
 
 
@@ -94,11 +96,11 @@ class Database:
 
         It commits at the end of the block, durably, and rolls back on any exception.
         """
-        self.generations.follow()
         if not self._turn.acquire(timeout=self._timeout):
             raise DependencyTimeoutException(_TIMED_OUT, detail="no turn to write within the time-out")
         try:
             with self._translated(), self._writer.connect() as connection, connection.begin():
+                self.generations.follow()
                 transaction = Transaction(connection)
                 yield transaction
                 number = max(generation_of(connection), self.generations.highest()) + 1
@@ -181,5 +183,8 @@ def _quote(path: Path) -> str:
 
 
 def generation_of(connection: sa.Connection) -> int:
-    """The number of the last change in this snapshot."""
-    return int(connection.execute(sa.select(schema.generation.c.value)).scalar_one())
+    """The number of the last change in this snapshot; raises IntegrityError if that cannot be one."""
+    value = connection.execute(sa.select(schema.generation.c.value)).scalar_one()
+    if type(value) is not int or not 0 <= value < _LAST_GENERATION:
+        raise IntegrityError("the number of the last change was tampered with")
+    return value

@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Destructions whose traces in the files are still to be removed, and then recorded."""
+"""Destructions whose traces in the files are still to be removed, and then recorded. Each row bears a MAC: nobody else
+makes the server say that a key was erased.
+"""
 
+import logging
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
+from keyquorum.errors import IntegrityError
 from keyquorum.model import Key
 from keyquorum.store import schema
 from keyquorum.store.engine import Transaction
+from keyquorum.store.rowmac import RowMAC
+
+_log = logging.getLogger(__name__)
 
 _ERASURES: Final = schema.erasures
 
@@ -19,16 +26,26 @@ class Erasure(NamedTuple):
     account: str
 
 
-def note(txn: Transaction, key: Key) -> None:
-    """Material of this key has been destroyed in this transaction."""
-    txn.connection.execute(sa.insert(_ERASURES).values(key_id=key.key_id, region=key.region, account=key.account))
+class Erasures:
+    def __init__(self, mac: RowMAC) -> None:
+        self._mac = mac
 
+    def note(self, txn: Transaction, key: Key) -> None:
+        """Material of this key has been destroyed in this transaction."""
+        values = {"key_id": key.key_id, "region": key.region, "account": key.account}
+        txn.connection.execute(sa.insert(_ERASURES).values(self._mac.seal(_ERASURES, values)))
 
-def pending(connection: sa.Connection) -> list[Erasure]:
-    columns = (_ERASURES.c.row, _ERASURES.c.key_id, _ERASURES.c.region, _ERASURES.c.account)
-    return [Erasure(*row) for row in connection.execute(sa.select(*columns).order_by(_ERASURES.c.row))]
+    def pending(self, connection: sa.Connection) -> list[Erasure]:
+        found = []
+        for row in connection.execute(sa.select(_ERASURES).order_by(_ERASURES.c.row)).mappings():
+            try:
+                values = self._mac.check(_ERASURES, row, uncovered="row")
+            except IntegrityError:
+                _log.error("row %s of the erasures was tampered with and is not recorded", row["row"])
+            else:
+                found.append(Erasure(row=row["row"], **values))
+        return found
 
-
-def remove(txn: Transaction, row: int) -> bool:
-    """Whether this was the first to do so."""
-    return txn.connection.execute(sa.delete(_ERASURES).where(_ERASURES.c.row == row)).rowcount == 1
+    def remove(self, txn: Transaction, row: int) -> bool:
+        """Whether this was the first to do so."""
+        return txn.connection.execute(sa.delete(_ERASURES).where(_ERASURES.c.row == row)).rowcount == 1

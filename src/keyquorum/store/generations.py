@@ -48,11 +48,12 @@ class Generations:
                 if status.st_size < _BYTES:
                     os.ftruncate(fd, _BYTES)
                 mapped = mmap.mmap(fd, _BYTES)
-                self._identity = (status.st_dev, status.st_ino)
             finally:
                 os.close(fd)
         # Native, aligned 8-byte items: one store and one load each, never torn.
         self._slots = memoryview(mapped).cast("Q")
+        if self._path is not None:
+            self._identity = (status.st_dev, status.st_ino)
 
     def follow(self) -> None:
         """Map the file anew if it was replaced (a restore, a clean-up by hand): to be asked regularly, and before each

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 import sqlalchemy as sa
 
-from keyquorum.model import Grant, Key
+from keyquorum.model import Grant, Key, key_name
 from keyquorum.store import schema
 from keyquorum.store.engine import Transaction
 from keyquorum.store.rowmac import RowMAC
@@ -22,9 +22,9 @@ class Grants:
         row = connection.execute(sa.select(_GRANTS).where(_GRANTS.c.grant_id == grant_id)).mappings().one_or_none()
         return None if row is None else self._grant(row)
 
-    def named(self, connection: sa.Connection, key: Key, name: str) -> list[Grant]:
-        """The key's grants of this name."""
-        return self._select(connection, self._on(key), _GRANTS.c.name == name)
+    def named(self, connection: sa.Connection, key: Key, name: str, grantee: str) -> list[Grant]:
+        """The key's grants of this name to this grantee."""
+        return self._select(connection, self._on(key), _GRANTS.c.name == name, _GRANTS.c.grantee == grantee)
 
     def count(self, connection: sa.Connection, key: Key) -> int:
         query = sa.select(sa.func.count()).select_from(_GRANTS).where(self._on(key))
@@ -48,9 +48,14 @@ class Grants:
             conditions.append(_GRANTS.c.grantee == grantee)
         return self._select(connection, *conditions, _GRANTS.c.grant_id > after, limit=limit)
 
-    def retirable(self, connection: sa.Connection, region: str, principal: str, after: str, limit: int) -> list[Grant]:
-        """At most ``limit`` grants of the Region that this principal may retire by name, on whoever's keys."""
-        of = (_GRANTS.c.retiring == principal, _GRANTS.c.region == region)
+    def retirable(
+        self, connection: sa.Connection, region: str, principal: str, issuer: str | None, after: str, limit: int
+    ) -> list[Grant]:
+        """At most ``limit`` grants of the Region that name this retiring principal; on whoever's keys, unless
+        ``issuer`` is an account."""
+        of = [_GRANTS.c.retiring == principal, _GRANTS.c.region == region]
+        if issuer is not None:
+            of.append(_GRANTS.c.issuing_account == issuer)
         return self._select(connection, *of, _GRANTS.c.grant_id > after, limit=limit)
 
     def insert(self, txn: Transaction, grant: Grant) -> None:
@@ -62,7 +67,7 @@ class Grants:
         txn.connection.execute(sa.delete(_GRANTS).where(_GRANTS.c.grant_id == grant.grant_id))
 
     def _touch(self, txn: Transaction, grant: Grant) -> None:
-        txn.touch(f"{grant.key_id}@{grant.region}")
+        txn.touch(key_name(grant.key_id, grant.region))
 
     def _select(
         self, connection: sa.Connection, *conditions: sa.ColumnElement[bool], limit: int | None = None

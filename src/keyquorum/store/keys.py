@@ -10,15 +10,19 @@ import sqlalchemy as sa
 from keyquorum import lifecycle
 from keyquorum.errors import IntegrityError
 from keyquorum.model import Key, KeyMaterial, KeyRecord
-from keyquorum.store import erasures, schema
+from keyquorum.store import schema
 from keyquorum.store.aliases import Aliases
 from keyquorum.store.engine import Transaction
+from keyquorum.store.erasures import Erasures
 from keyquorum.store.materials import Materials
 from keyquorum.store.rowmac import RowMAC
 
 _KEYS: Final = schema.keys
 _POLICIES: Final = schema.key_policies
 _DELETED: Final = schema.deleted_keys
+
+#: Of a row that was deleted and put back by somebody else.
+_GONE: Final = sa.exists().where(_DELETED.c.key_id == _KEYS.c.key_id, _DELETED.c.region == _KEYS.c.region)
 
 
 class Place(NamedTuple):
@@ -35,12 +39,12 @@ class Keys:
     def __init__(self, mac: RowMAC) -> None:
         self._mac = mac
         self.materials = Materials(mac)
+        self.erasures = Erasures(mac)
         self._aliases = Aliases(mac)
 
     def load(self, connection: sa.Connection, key_id: str, region: str) -> KeyRecord | None:
         """The key and its materials, or None. Raises IntegrityError for rows that do not belong together."""
-        gone = sa.exists().where(_DELETED.c.key_id == _KEYS.c.key_id, _DELETED.c.region == _KEYS.c.region)
-        query = sa.select(_KEYS, gone.label("gone")).where(self._is(key_id, region))
+        query = sa.select(_KEYS, _GONE.label("gone")).where(self._is(key_id, region))
         row = connection.execute(query).mappings().one_or_none()
         if row is None:
             return None
@@ -54,12 +58,12 @@ class Keys:
 
     def regions(self, connection: sa.Connection, key_id: str) -> list[Key]:
         """The key in every Region where it is: one, or a multi-Region key's primary and replicas, in order."""
-        query = sa.select(_KEYS).where(_KEYS.c.key_id == key_id).order_by(_KEYS.c.region)
+        query = sa.select(_KEYS).where(_KEYS.c.key_id == key_id, ~_GONE).order_by(_KEYS.c.region)
         return [self._key(row) for row in connection.execute(query).mappings()]
 
     def page(self, connection: sa.Connection, account: str, region: str, after: str, limit: int) -> list[str]:
         """At most ``limit`` key IDs of this account and Region, in order, that come after ``after``."""
-        place = sa.and_(_KEYS.c.account == account, _KEYS.c.region == region, _KEYS.c.key_id > after)
+        place = sa.and_(_KEYS.c.account == account, _KEYS.c.region == region, _KEYS.c.key_id > after, ~_GONE)
         query = sa.select(_KEYS).where(place).order_by(_KEYS.c.key_id).limit(limit)
         return [self._key(row).key_id for row in connection.execute(query).mappings()]
 
@@ -67,30 +71,36 @@ class Keys:
         query = sa.select(sa.func.count()).select_from(_KEYS)
         return int(connection.execute(query.where(_KEYS.c.account == account, _KEYS.c.region == region)).scalar_one())
 
-    def due_for_deletion(self, connection: sa.Connection, now: float, limit: int) -> list[Place]:
-        """Keys whose deletion date has come, the longest due first."""
-        return self._due(connection, _KEYS.c.deletion_date, now, limit)
+    def any_of(self, connection: sa.Connection, account: str) -> bool:
+        """Whether the account has a key, in whichever Region."""
+        return (
+            connection.execute(sa.select(_KEYS.c.key_id).where(_KEYS.c.account == account).limit(1)).first() is not None
+        )
 
-    def due_for_rotation(self, connection: sa.Connection, now: float, limit: int) -> list[Place]:
-        """Keys whose next rotation is due, the longest due first."""
-        return self._due(connection, _KEYS.c.next_rotation, now, limit, _KEYS.c.state.in_(lifecycle.ROTATING))
+    def due_for_deletion(self, connection: sa.Connection, now: float, limit: int, skip: int = 0) -> list[Place]:
+        """Keys whose deletion date has come, the longest due first, after ``skip`` of them."""
+        return self._due(connection, _KEYS.c.deletion_date, now, limit, skip)
 
-    def due_for_expiry(self, connection: sa.Connection, now: float, limit: int) -> list[Place]:
-        """Keys of which imported material has expired, the longest due first."""
+    def due_for_rotation(self, connection: sa.Connection, now: float, limit: int, skip: int = 0) -> list[Place]:
+        """Keys whose next rotation is due, the longest due first, after ``skip`` of them."""
+        return self._due(connection, _KEYS.c.next_rotation, now, limit, skip, _KEYS.c.state.in_(lifecycle.ROTATING))
+
+    def due_for_expiry(self, connection: sa.Connection, now: float, limit: int, skip: int = 0) -> list[Place]:
+        """Keys of which imported material has expired, the longest due first, after ``skip`` of them."""
         table = schema.key_materials
         joined = sa.join(table, _KEYS, sa.and_(table.c.key_id == _KEYS.c.key_id, table.c.region == _KEYS.c.region))
         columns = (_KEYS.c.key_id, _KEYS.c.account, _KEYS.c.region)
         query = sa.select(*columns).select_from(joined).where(table.c.valid_to <= now, table.c.wrapped_row.is_not(None))
-        return [Place(*row) for row in connection.execute(query.order_by(table.c.valid_to).limit(limit))]
+        query = query.group_by(*columns).order_by(sa.func.min(table.c.valid_to)).limit(limit).offset(skip)
+        return [Place(*row) for row in connection.execute(query)]
 
-    def next_date(self, connection: sa.Connection) -> float | None:
-        """When something will be due next."""
+    def next_date(self, connection: sa.Connection, after: float) -> float | None:
+        """When something will be due next. What was due before and is still there has failed, and is no date."""
+        deletion, rotation, expiry = _KEYS.c.deletion_date, _KEYS.c.next_rotation, schema.key_materials.c.valid_to
         dates = (
-            sa.select(sa.func.min(_KEYS.c.deletion_date)),
-            sa.select(sa.func.min(_KEYS.c.next_rotation)).where(_KEYS.c.state.in_(lifecycle.ROTATING)),
-            sa.select(sa.func.min(schema.key_materials.c.valid_to)).where(
-                schema.key_materials.c.wrapped_row.is_not(None)
-            ),
+            sa.select(sa.func.min(deletion)).where(deletion > after),
+            sa.select(sa.func.min(rotation)).where(rotation > after, _KEYS.c.state.in_(lifecycle.ROTATING)),
+            sa.select(sa.func.min(expiry)).where(expiry > after, schema.key_materials.c.wrapped_row.is_not(None)),
         )
         found = [connection.execute(query).scalar() for query in dates]
         return min((date for date in found if date is not None), default=None)
@@ -101,10 +111,11 @@ class Keys:
         date: sa.Column[float],
         now: float,
         limit: int,
+        skip: int,
         *conditions: sa.ColumnElement[bool],
     ) -> list[Place]:
         query = sa.select(_KEYS.c.key_id, _KEYS.c.account, _KEYS.c.region).where(date <= now, *conditions)
-        return [Place(*row) for row in connection.execute(query.order_by(date).limit(limit))]
+        return [Place(*row) for row in connection.execute(query.order_by(date).limit(limit).offset(skip))]
 
     def is_taken(self, connection: sa.Connection, key_id: str) -> bool:
         """Whether this key ID names a key, or named one that was deleted: it is not given out again."""
@@ -145,7 +156,7 @@ class Keys:
             txn.connection.execute(sa.delete(table).where(of_key))
         row = {"key_id": key.key_id, "region": key.region, "account": key.account, "deleted_at": now, "version": 1}
         txn.connection.execute(sa.insert(_DELETED).values(self._mac.seal(_DELETED, row)))
-        erasures.note(txn, key)
+        self.erasures.note(txn, key)
 
     def policy(self, connection: sa.Connection, key: Key) -> str:
         """The text of the key policy ``default``."""

@@ -202,6 +202,7 @@ erasures = sa.Table(
     sa.Column("key_id", sa.String(64), nullable=False),
     sa.Column("region", sa.String(32), nullable=False),
     sa.Column("account", sa.String(12), nullable=False),
+    sa.Column("mac", Bytes, nullable=False),
     sqlite_autoincrement=True,
 )
 

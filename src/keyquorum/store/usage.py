@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """When each key was last used, for what, and under which audit record. Written in batches; decides nothing."""
 
-from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
@@ -29,17 +28,13 @@ def load(connection: sa.Connection, key_id: str, region: str) -> Use | None:
     return None if row is None else Use(*row)
 
 
-def record(txn: Transaction, uses: Iterable[Use]) -> None:
+def record(txn: Transaction, uses: list[Use]) -> None:
     """Keep each use that is later than what is known of its key. Uses of keys that are gone meanwhile are dropped."""
-    for use in uses:
-        exists = sa.select(sa.literal(1)).where(schema.keys.c.key_id == use.key_id, schema.keys.c.region == use.region)
-        if txn.connection.execute(exists).first() is None:
-            continue
-        values = use._asdict()
-        statement = insert(_USAGE).values(values)
-        later = {name: statement.excluded[name] for name in ("operation", "used_at", "event_id", "request_id")}
-        txn.connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["key_id", "region"], set_=later, where=statement.excluded.used_at > _USAGE.c.used_at
-            )
-        )
+    given = {name: sa.bindparam(f"use_{name}", type_=_USAGE.c[name].type) for name in Use._fields}
+    living = sa.exists().where(schema.keys.c.key_id == given["key_id"], schema.keys.c.region == given["region"])
+    statement = insert(_USAGE).from_select(list(Use._fields), sa.select(*given.values()).where(living))
+    later = {name: statement.excluded[name] for name in ("operation", "used_at", "event_id", "request_id")}
+    statement = statement.on_conflict_do_update(
+        index_elements=["key_id", "region"], set_=later, where=statement.excluded.used_at > _USAGE.c.used_at
+    )
+    txn.connection.execute(statement, [{f"use_{k}": v for k, v in use._asdict().items()} for use in uses])

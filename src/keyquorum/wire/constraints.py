@@ -21,6 +21,16 @@ _MOST_WORDED = 100
 """So that a body full of empty tags is not answered, and recorded, at fifteen times its size."""
 
 
+_ENUMS_IN_ANOTHER_ORDER = {
+    frozenset(values): values
+    for values in (
+        ("HMAC_SHA_384", "HMAC_SHA_256", "HMAC_SHA_224", "HMAC_SHA_512"),
+        ("RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "SM2PKE", "SYMMETRIC_DEFAULT"),
+    )
+}
+"""AWS words MacAlgorithmSpec and EncryptionAlgorithmSpec in an order that is not its model's."""
+
+
 def check(request: api.Shape) -> None:
     """Return if ``request`` satisfies its model, else raise ``ValidationException`` with every violation, up to 100,
     in the model's order of members."""
@@ -74,8 +84,9 @@ def _rules(constraint: api.Constraint) -> Iterator[_Rule]:
     if (low := constraint.min) is not None:
         yield _Rule(lambda value: size(value) >= low, f"Member must have {measured} greater than or equal to {low}")
     if constraint.enum:
-        words = f"Member must satisfy enum value set: [{', '.join(constraint.enum)}]"
-        yield _Rule(frozenset(constraint.enum).__contains__, words)
+        allowed = frozenset(constraint.enum)
+        worded = _ENUMS_IN_ANOTHER_ORDER.get(allowed, constraint.enum)
+        yield _Rule(allowed.__contains__, f"Member must satisfy enum value set: [{', '.join(worded)}]")
     if constraint.pattern is not None:
         # As Java's matches(): the whole value, and \w, \d and \s mean ASCII.
         matches = re.compile(constraint.pattern, re.ASCII).fullmatch
@@ -108,7 +119,7 @@ def _items(constraint: api.Constraint) -> Callable[[Any], Iterable[tuple[str, ap
 
 
 def _holds(structure: api.Shape) -> bool:
-    for attribute, _, required, rules, items, _ in _plan(type(structure)):
+    for attribute, _, required, rules, items, _, _ in _plan(type(structure)):
         value = getattr(structure, attribute)
         if value is None:
             if required:

@@ -8,22 +8,14 @@ It refuses markers that this server's key did not issue for the same scope, in a
 
 import base64
 import hmac
-from typing import TypeVar
 
 from keyquorum.errors import InvalidMarkerException
-
-_Item = TypeVar("_Item")
 
 _VERSION = b"\x01"
 _TAG = slice(1, 17)
 _POSITION = slice(17, None)
 _MAX_POSITION = 1024 * 3 // 4 - 17
 """Bytes: so that the marker stays within the model's 1024 characters."""
-
-
-def page(items: list[_Item], limit: int) -> tuple[list[_Item], bool]:
-    """The first ``limit`` items, and whether there are more. Fetch one more than ``limit``."""
-    return items[:limit], len(items) > limit
 
 
 class Marker:

@@ -123,6 +123,40 @@ def test_the_stand_in_is_for_unknown_access_keys_and_unsigned_requests(known: Kn
 
 
 @pytest.mark.parametrize(
+    "says",
+    [
+        (b"origin", b"http://evil.example"),
+        (b"origin", b"http://localhost"),
+        (b"origin", b"null"),
+        (b"origin", b""),
+        (b"sec-fetch-site", b"same-origin"),
+        (b"sec-fetch-site", b"cross-site"),
+        (b"sec-fetch-site", b"none"),
+    ],
+    ids=lambda pair: b"-".join(pair).decode(),
+)
+def test_the_stand_in_is_not_for_web_pages(known: Known, says: tuple[bytes, bytes]) -> None:
+    """A page whose host name was made to resolve to this machine is of the same origin: it needs no permission."""
+    authenticator = known.authenticator(STAND_IN)
+    with pytest.raises(MissingAuthenticationTokenException):
+        caller(authenticator, request_of([*UNSIGNED.headers, says]))
+    stranger = by("test", signed_by_botocore())
+    with pytest.raises(UnrecognizedClientException):
+        caller(authenticator, request_of([*stranger.headers, says], stranger.body))
+    signed = signed_by_botocore()
+    assert caller(authenticator, request_of([*signed.headers, says], signed.body)).access_key_id == ACCESS_KEY_ID
+
+
+def test_an_access_key_that_is_looked_up_is_a_strangers_until_then(known: Known) -> None:
+    """Whoever sent it waits where strangers do."""
+    authenticator = known.authenticator()
+    for http in (signed_by_botocore(), by("AKIASTRANGER", signed_by_botocore())):
+        with pytest.raises(WouldBlock) as caught:
+            caller(authenticator, http, may_block=False)
+        assert not caught.value.known
+
+
+@pytest.mark.parametrize(
     "http",
     [
         request_of(signed_by_botocore().headers, b"another body"),

@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from stored import ACCOUNT, NOW, REGION, key, keyring
+from stored import ACCOUNT, REGION, key, keyring, new_material
 
 from keyquorum.authz.authorize import AuthorizedKey, absent_or_forbidden, authorize
 from keyquorum.errors import AccessDeniedException
 from keyquorum.model import ROOT, USER, Caller, KeyRecord
 
 OTHER = "444455556666"
-MATERIAL = keyring().new_material("key-one", "SYMMETRIC_DEFAULT", NOW)
+MATERIAL = new_material(keyring(), "key-one")
 RECORD = KeyRecord(key("key-one", MATERIAL), {MATERIAL.material_id: MATERIAL})
 
 
@@ -64,5 +64,6 @@ def test_the_import_contracts_are_kept() -> None:
         "each layer knows only those below it",
         "only the keyring and custody reach cryptography",
         "decisions, key states, the wire and signatures are pure",
+        "families of operations do not know each other",
     ):
         assert f"{contract} KEPT" in ended.stdout

@@ -186,7 +186,7 @@ def test_refused_peers(spec: str) -> None:
         ed25519.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
     ]
     for peer in peers:
-        with pytest.raises(ValidationException, match=f"^The public key is not valid for key spec {spec}.$") as caught:
+        with pytest.raises(ValidationException, match=r"^$") as caught:
             agreement(spec).agree("ECDH", peer)
         assert caught.value.__suppress_context__
 

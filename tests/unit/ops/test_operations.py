@@ -9,10 +9,12 @@ import pytest
 from direct import ACCOUNT, REGION, Direct, development
 
 from keyquorum import api
+from keyquorum.arns import ArnLayout
 from keyquorum.errors import TagException
 from keyquorum.ops import registry
-from keyquorum.ops.operation import Call
-from keyquorum.ops.tags import merged_tags
+from keyquorum.ops.operation import Call, Services
+from keyquorum.ops.rules import merged_tags
+from keyquorum.quotas import Quotas
 
 ABSENT = "1234abcd-12ab-34cd-56ef-1234567890ab"
 
@@ -42,34 +44,94 @@ def test_what_is_not_there_yet_says_so(kms: Direct, name: str) -> None:
 
 
 def test_an_operation_that_is_not_marked_as_changing_something_cannot(kms: Direct) -> None:
-    call = Call(None, None, 0.0, "id")  # type: ignore[arg-type]  # neither is reached
+    call = Call(None, None, 0.0, "id", may_wait=True)  # type: ignore[arg-type]  # neither is reached
     with pytest.raises(RuntimeError):
         call.write()
 
 
+MESSAGE = {"Message": b"m"}
+SIGN = {**MESSAGE, "SigningAlgorithm": "ECDSA_SHA_256"}
+MAC = {**MESSAGE, "MacAlgorithm": "HMAC_SHA_256"}
+PAIR = {"KeyPairSpec": "ECC_NIST_P256"}
+ME = f"arn:aws:iam::{ACCOUNT}:root"
+ECC = {"KeySpec": "ECC_NIST_P256"}
+KEM = {"KeySpec": "ML_KEM_512", "KeyUsage": "ENCAPSULATE_DECAPSULATE"}
+
+# Operation -> the key that it is for, and its members; a text between angle brackets is what ``made`` holds by then.
+DRY: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
+    "Encrypt": ({}, {"Plaintext": b"x"}),
+    "Decrypt": ({}, {"CiphertextBlob": "<ciphertext>"}),
+    "ReEncrypt": ({}, {"CiphertextBlob": "<ciphertext>", "DestinationKeyId": "<key>"}),
+    "GenerateDataKey": ({}, {"KeySpec": "AES_256"}),
+    "GenerateDataKeyWithoutPlaintext": ({}, {"KeySpec": "AES_256"}),
+    "GenerateDataKeyPair": ({}, PAIR),
+    "GenerateDataKeyPairWithoutPlaintext": ({}, PAIR),
+    "Sign": ({**ECC, "KeyUsage": "SIGN_VERIFY"}, SIGN),
+    "Verify": ({**ECC, "KeyUsage": "SIGN_VERIFY"}, {**SIGN, "Signature": "<signature>"}),
+    "GenerateMac": ({"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"}, MAC),
+    "VerifyMac": ({"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"}, {**MAC, "Mac": "<mac>"}),
+    "DeriveSharedSecret": (
+        {**ECC, "KeyUsage": "KEY_AGREEMENT"},
+        {"KeyAgreementAlgorithm": "ECDH", "PublicKey": "<public>"},
+    ),
+    "Encapsulate": (KEM, {"EncapsulationAlgorithm": "ML_KEM"}),
+    "Decapsulate": (KEM, {"EncapsulationAlgorithm": "ML_KEM", "SharedSecretCiphertextBlob": "<encapsulated>"}),
+    "CreateGrant": ({}, {"GranteePrincipal": ME, "Operations": ["Decrypt"]}),
+    "RetireGrant": ({}, {"GrantId": "<grant>"}),
+    "RevokeGrant": ({}, {"GrantId": "<grant>"}),
+}
+WHATEVER_THE_STATE = {"RetireGrant", "RevokeGrant"}
+
+
+def answered(kms: Direct, operation: str, **members: Any) -> dict[str, Any]:
+    told = kms(operation, **members)
+    assert told.code is None, (operation, told.code, told.message)
+    return told.body
+
+
+def made(kms: Direct, operation: str, key_id: str) -> dict[str, Any]:
+    """What the operation takes that another has made."""
+    if operation in ("Decrypt", "ReEncrypt"):
+        return {"<ciphertext>": answered(kms, "Encrypt", KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]}
+    if operation == "Verify":
+        return {"<signature>": answered(kms, "Sign", KeyId=key_id, **SIGN)["Signature"]}
+    if operation == "VerifyMac":
+        return {"<mac>": answered(kms, "GenerateMac", KeyId=key_id, **MAC)["Mac"]}
+    if operation == "DeriveSharedSecret":
+        return {"<public>": answered(kms, "GetPublicKey", KeyId=key_id)["PublicKey"]}
+    if operation == "Decapsulate":
+        told = answered(kms, "Encapsulate", KeyId=key_id, EncapsulationAlgorithm="ML_KEM")
+        return {"<encapsulated>": told["SharedSecretCiphertextBlob"]}
+    if operation in ("RetireGrant", "RevokeGrant"):
+        grant = answered(kms, "CreateGrant", KeyId=key_id, GranteePrincipal=ME, Operations=["Decrypt"])
+        return {"<grant>": grant["GrantId"]}
+    return {}
+
+
 @pytest.mark.parametrize(
-    "name",
-    [n for n, shape in api.OPERATIONS.items() if n in registry.KMS and "dry_run" in shape.request.__struct_fields__],
+    "name", [n for n, shape in api.OPERATIONS.items() if "dry_run" in shape.request.__struct_fields__]
 )
 def test_a_dry_run_does_nothing(kms: Direct, name: str) -> None:
-    key_id = kms.key()
-    blob = kms("Encrypt", KeyId=key_id, Plaintext=b"x").body["CiphertextBlob"]
-    members: dict[str, Any] = {
-        "Encrypt": {"Plaintext": b"x"},
-        "Decrypt": {"CiphertextBlob": blob},
-        "GenerateDataKey": {"KeySpec": "AES_256"},
-        "GenerateDataKeyWithoutPlaintext": {"KeySpec": "AES_256"},
-        "ReEncrypt": {"CiphertextBlob": blob, "DestinationKeyId": key_id},
-    }[name]
+    spec, wanted = DRY[name]
+    key_id = kms.key(**spec)
+    known = {"<key>": key_id, **made(kms, name, key_id)}
+    members = {k: known.get(v, v) if isinstance(v, str) else v for k, v in wanted.items()}
     if name != "ReEncrypt":
         members["KeyId"] = key_id
+    grants = answered(kms, "ListGrants", KeyId=key_id)["Grants"]
     told = kms(name, DryRun=True, **members)
     assert (told.code, told.message) == (
         "DryRunOperationException",
         "The request would have succeeded, but the DryRun option is set.",
     )
-    kms("DisableKey", KeyId=key_id)
-    assert kms(name, DryRun=True, **members).code == "DisabledException"
+    assert set(told.body) == {"__type", "message"}
+    assert answered(kms, "ListGrants", KeyId=key_id)["Grants"] == grants
+    answered(kms, "DisableKey", KeyId=key_id)
+    if name in WHATEVER_THE_STATE:
+        answered(kms, name, **members)
+        assert answered(kms, "ListGrants", KeyId=key_id)["Grants"] == []
+    else:
+        assert kms(name, DryRun=True, **members).code == "DisabledException"
 
 
 # -- keys
@@ -107,22 +169,28 @@ def test_the_emulators_tags_choose_and_are_not_kept(kms: Direct) -> None:
 # -- tags
 
 
+def merged(present: dict[str, str], *new: tuple[str, str], **quotas: int) -> dict[str, str]:
+    services = Services(None, None, None, None, ArnLayout("aws"), Quotas(**quotas))  # type: ignore[arg-type]  # not reached
+    call = Call(services, None, 0.0, "id", may_wait=True)  # type: ignore[arg-type]  # nor is a caller
+    return merged_tags(call, present, [api.Tag(tag_key=key, tag_value=value) for key, value in new])
+
+
 def test_tags_are_added_and_replaced() -> None:
-    new = [api.Tag(tag_key="a", tag_value="2"), api.Tag(tag_key="A", tag_value="")]
-    assert merged_tags({"a": "1", "b": "1"}, new) == {"a": "2", "b": "1", "A": ""}
+    assert merged({"a": "1", "b": "1"}, ("a", "2"), ("A", "")) == {"a": "2", "b": "1", "A": ""}
 
 
 @pytest.mark.parametrize("name", ["aws:x", "AWS:x", "aWs:"])
 def test_awss_own_tags_are_reserved(name: str) -> None:
     with pytest.raises(TagException, match="Tags beginning with aws: are reserved"):
-        merged_tags({}, [api.Tag(tag_key=name, tag_value="")])
+        merged({}, (name, ""))
 
 
-def test_a_key_has_at_most_fifty_tags() -> None:
+def test_a_key_has_at_most_fifty_tags_or_what_the_quota_says() -> None:
     present = {str(n): "" for n in range(50)}
-    assert len(merged_tags(present, [api.Tag(tag_key="7", tag_value="new")])) == 50
+    assert len(merged(present, ("7", "new"))) == 50
     with pytest.raises(TagException, match="Too many tags"):
-        merged_tags(present, [api.Tag(tag_key="new", tag_value="")])
+        merged(present, ("new", ""))
+    assert len(merged(present, ("new", ""), tags_per_key=51)) == 51
 
 
 def test_tags_come_in_pages_and_an_unknown_one_is_untagged_in_silence(kms: Direct) -> None:

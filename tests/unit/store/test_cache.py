@@ -9,12 +9,14 @@ import pytest
 from stored import ACCOUNT, MAC, NOW, REGION, database, insert_key, keyring
 
 from keyquorum.errors import DependencyTimeoutException, WouldBlock
-from keyquorum.model import Alias, Key, KeyRecord
+from keyquorum.model import Alias, Key, KeyRecord, key_name
 from keyquorum.store import schema
 from keyquorum.store.cache import Cache
 from keyquorum.store.engine import generation_of
 from keyquorum.store.generations import Generations
 from keyquorum.store.store import CachedView, Store
+
+NAME = key_name("key-one", REGION)
 
 
 class Crash(Exception):
@@ -37,7 +39,7 @@ def two(tmp_path: Path) -> Iterator[Two]:
 
 
 def seen(store: Store, *, may_block: bool = True) -> str:
-    record = CachedView(store, may_block=may_block).key("key-one")
+    record = CachedView(store, may_block=may_block).key("key-one", REGION)
     assert record is not None
     return record.key.description
 
@@ -49,7 +51,7 @@ def describe(store: Store, key: Key, text: str) -> Key:
 
 def load(store: Store) -> tuple[int, KeyRecord]:
     with store.database.read() as connection:
-        record = store.keys.load(connection, "key-one")
+        record = store.keys.load(connection, "key-one", REGION)
         assert record is not None
         return generation_of(connection), record
 
@@ -106,8 +108,8 @@ def test_a_key_loaded_before_the_change_and_cached_after_it(two: Two) -> None:
     """A thread that was slow to put what it had read must not bring back the past."""
     number, record = load(two.there)
     describe(two.here, two.key, "new")
-    two.there.key_cache.put("key-one", number, record)
-    assert two.there.key_cache.get("key-one") is None
+    two.there.key_cache.put(NAME, number, record)
+    assert two.there.key_cache.get(NAME) is None
     assert seen(two.there) == "new"
 
 
@@ -131,7 +133,7 @@ def test_a_database_that_is_older_than_the_counters_meets_them(two: Two) -> None
     """A backup that was restored under running counters: stale entries are not served, and new ones are kept again once
     anything changes."""
     assert seen(two.there) == ""
-    two.here.database.generations.mark({Generations.slot("key-one")}, 1_000)
+    two.here.database.generations.mark({Generations.slot(NAME)}, 1_000)
     with pytest.raises(WouldBlock):
         seen(two.there, may_block=False)
     insert_key(two.here, keyring(), "key-two")
@@ -139,28 +141,111 @@ def test_a_database_that_is_older_than_the_counters_meets_them(two: Two) -> None
     assert seen(two.there) == seen(two.there, may_block=False) == ""
 
 
+def put_number(store: Store, number: int) -> None:
+    """By hand, behind the server's back."""
+    with store.database._engine.begin() as connection:
+        connection.execute(schema.generation.update().values(value=number))
+
+
 @pytest.mark.parametrize("number", [0, -5, 10**9, 2**62])
 def test_a_number_that_was_put_into_the_database_makes_nothing_immortal(two: Two, number: int) -> None:
+    """Set back it would number the next changes below what is cached; set forward, what is loaded above them."""
+    key = two.key
+    for round_ in range(3):  # so that what is cached carries larger numbers than the first
+        key = describe(two.here, key, f"before {round_}")
+        assert seen(two.there) == seen(two.here) == f"before {round_}"
+    for put in (number, 3, number):
+        put_number(two.here, put)
+        two.there.clear()
+        assert seen(two.there) == seen(two.here) == "before 2"
+        key = describe(two.here, key, "new")
+        for store in two.here, two.there:
+            with pytest.raises(WouldBlock):
+                seen(store, may_block=False)
+            assert seen(store) == "new"
+        put_number(two.there, put)
+        key = describe(two.there, key, "before 2")
+        assert seen(two.here) == seen(two.there) == "before 2"
+
+
+@pytest.mark.parametrize("number", [0, 10**9])
+def test_a_key_that_was_deleted_after_the_number_was_put_is_used_by_nobody(two: Two, number: int) -> None:
+    for round_ in range(5):
+        insert_key(two.here, keyring(), f"other-{round_}")
+    put_number(two.here, number)
+    assert seen(two.there) == ""
+    put_number(two.here, 0)
     with two.here.database.write() as txn:
-        txn.touch_everything()
-    for put in (number, 3):
-        with two.here.database._engine.begin() as connection:
-            connection.execute(schema.generation.update().values(value=put))
-        assert seen(two.there) == ""
+        two.here.keys.delete(txn, two.key, NOW)
+    for store in two.here, two.there:
+        assert CachedView(store, may_block=True).key("key-one", REGION) is None
+        store.sweep()
+        assert NAME not in store.key_cache
+
+
+def replace_counters(directory: Path) -> None:
+    """A restore, or a clean-up by hand, under running servers: another file of the same name."""
+    path = directory / "generations"
+    path.rename(directory / "old")
+    path.write_bytes(b"")
+
+
+def test_counters_that_were_replaced_under_a_running_process(two: Two, tmp_path: Path) -> None:
+    """The process that maps the old file cannot see another's changes in it: it looks, and uses nothing cached."""
+    assert seen(two.there) == seen(two.here) == ""
+    replace_counters(tmp_path)
+    for store in two.here, two.there:
+        assert seen(store, may_block=False) == ""  # nobody has looked yet
+        store.database.generations.follow()
+        with pytest.raises(WouldBlock):
+            seen(store, may_block=False)
+        assert NAME in store.key_cache
+        store.sweep()
+        assert NAME not in store.key_cache
+    key = two.key
+    for round_ in range(3):
+        key = describe(two.here, key, f"round {round_}")
+        assert seen(two.there) == seen(two.there, may_block=False) == f"round {round_}"
+
+
+def test_a_writer_looks_first_whether_its_counters_are_still_everybodys(two: Two, tmp_path: Path) -> None:
+    replace_counters(tmp_path)
+    with database(tmp_path) as new:
+        third = Store(new, MAC)
+        assert seen(third) == ""
+        describe(two.here, two.key, "new")  # by a process that mapped the old file
+        assert seen(third) == "new"
+
+
+def test_counters_that_were_removed_are_made_again_and_shared(two: Two, tmp_path: Path) -> None:
+    (tmp_path / "generations").unlink()
     key = describe(two.here, two.key, "new")
+    two.there.database.generations.follow()
     assert seen(two.there) == "new"
     describe(two.here, key, "newer")
+    with pytest.raises(WouldBlock):
+        seen(two.there, may_block=False)
     assert seen(two.there) == "newer"
+
+
+def test_what_was_loaded_by_the_old_counters_is_not_kept_by_the_new(two: Two, tmp_path: Path) -> None:
+    number, record = load(two.there)
+    two.there.key_cache.put(NAME, number, record)
+    replace_counters(tmp_path)
+    two.there.database.generations.follow()
+    assert two.there.key_cache.get(NAME) is None
+    two.there.database.generations.follow()  # the same file: nothing happens
+    assert two.there.database.generations.epoch == 1
 
 
 def test_what_does_not_exist_is_not_cached(two: Two) -> None:
     view = CachedView(two.here, may_block=True)
     for number in range(10):
-        assert view.key(f"absent-{number}") is None
+        assert view.key(f"absent-{number}", REGION) is None
         with pytest.raises(WouldBlock):
-            CachedView(two.here, may_block=False).key(f"absent-{number}")
+            CachedView(two.here, may_block=False).key(f"absent-{number}", REGION)
     insert_key(two.there, keyring(), "absent-3")
-    assert view.key("absent-3") is not None
+    assert view.key("absent-3", REGION) is not None
 
 
 def test_a_key_whose_database_is_gone_is_served_from_the_cache_or_not_at_all(tmp_path: Path) -> None:
@@ -223,6 +308,6 @@ def test_touching_everything_leaves_no_entry_usable(two: Two) -> None:
     assert seen(two.there) == ""
     with two.here.database.write() as txn:
         txn.touch_everything()
-    assert two.there.key_cache.get("key-one") is None
+    assert two.there.key_cache.get(NAME) is None
     with two.here.database.read() as connection:
         assert connection.execute(schema.generation.select()).scalar_one() == generation_of(connection)

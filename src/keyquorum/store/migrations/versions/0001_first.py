@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.Column("key_id", sa.String(length=64), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
         sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("mac", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("row"),
         sqlite_autoincrement=True,
     )
