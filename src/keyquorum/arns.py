@@ -6,6 +6,7 @@ is not its business. Source: AWS KMS Developer Guide, "Key identifiers (KeyId)".
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -33,6 +34,7 @@ class KeyRef(msgspec.Struct, frozen=True, gc=False):
     region: str | None = None
 
 
+@lru_cache(maxsize=2048)
 def parse(text: str, *, declares_invalid_arn: bool) -> KeyRef:
     """Parse a key ID, key ARN, alias name or alias ARN.
 

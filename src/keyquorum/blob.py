@@ -6,6 +6,7 @@
 All before the nonce is the header; header and encryption context are the additional authenticated data.
 """
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -27,6 +28,7 @@ class Blob(msgspec.Struct, frozen=True, gc=False):
     header: bytes
 
 
+@lru_cache(maxsize=4096)
 def header(key_id: str, material_id: str) -> bytes:
     """The header of a ciphertext under this key and material."""
     name = key_id.encode("ascii")

@@ -11,6 +11,7 @@ class HttpRequest(msgspec.Struct, frozen=True, gc=False):
 
     ``target`` is the raw request target (path and query). Header names are in lower case; values are raw bytes,
     in the order of arrival, duplicates included. ``peer`` is the client's address without port.
+    ``by_name`` is made of the headers; of duplicates it has the last, so whoever minds must compare lengths.
     """
 
     method: bytes
@@ -18,6 +19,10 @@ class HttpRequest(msgspec.Struct, frozen=True, gc=False):
     headers: list[tuple[bytes, bytes]]
     body: bytes
     peer: str
+    by_name: dict[bytes, bytes] = {}
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "by_name", dict(self.headers))
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):

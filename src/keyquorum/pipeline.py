@@ -134,14 +134,12 @@ class Pipeline:
         # (3) the keys that the operation is about, and the permission that it needs on each
         uses = operation.keys(call, request)
         # (4) they are loaded, and the decision is made
-        records = [resolve(view, call, operation.name, use) for use in uses]
-        trace.keys = [record.key for record in records]
-        keys = tuple(
-            [authorize(call.caller, use.permission, record) for use, record in zip(uses, records, strict=True)]
-        )
+        found = [(use, resolve(view, call, operation.name, use)) for use in uses]
+        trace.keys = [record.key for _, record in found]
+        keys = tuple([authorize(call.caller, use.permission, record) for use, record in found])
         operation.check(call, request, keys)
         # (5) usage, then state
-        for use, record in zip(uses, records, strict=True):
+        for use, record in found:
             key = record.key
             if operation.usage is not None and key.usage != operation.usage:
                 raise InvalidKeyUsageException(

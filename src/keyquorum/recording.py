@@ -37,10 +37,7 @@ class Trace:
         caller = call.caller
         agent = address = _INTERNAL
         if self._http is not None:
-            address, agent = self._http.peer, ""
-            for name, value in self._http.headers:
-                if name == b"user-agent":
-                    agent = value.decode("latin-1")
+            address, agent = self._http.peer, self._http.by_name.get(b"user-agent", b"").decode("latin-1")
         return audit.encode(
             audit.Record(
                 event_time=audit.time_of(call.now),

@@ -19,19 +19,19 @@ _BATCH: Final = 500
 class UsageLog:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._noted: dict[str, Use] = {}
+        self._noted: dict[tuple[str, str], Use] = {}
         self._lock = threading.Lock()
 
     def note(self, key: Key, operation: str, used_at: float, event_id: str, request_id: str) -> None:
         """A request has used the key. One item in a dict, and nothing that waits for the database."""
-        name = key.name
+        name = key.key_id, key.region
         use = Use(key.key_id, key.region, operation, used_at, event_id, request_id)
         with self._lock:
             self._noted[name] = use
 
     def last(self, key: Key) -> Use | None:
         """The last use that is known: of this process to the moment, of others to the second."""
-        noted = self._noted.get(key.name)
+        noted = self._noted.get((key.key_id, key.region))
         with self._database.read() as connection:
             written = usage.load(connection, key.key_id, key.region)
         known = [use for use in (noted, written) if use is not None]

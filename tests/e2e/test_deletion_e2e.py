@@ -18,7 +18,6 @@ from keyquorum.config import Settings
 from keyquorum.jobs import due
 from keyquorum.model import key_name
 from keyquorum.ops.key_state import DELETE_KEY
-from keyquorum.store import erasures
 from keyquorum.testing import Server
 
 DAY = 86_400
@@ -191,7 +190,9 @@ class Local:
 
 def unerased(service: Service) -> list[tuple[str, str, str]]:
     with service.database.read() as connection:
-        return [(key_id, account, region) for _, key_id, region, account in erasures.pending(connection)]
+        return [
+            (key_id, account, region) for _, key_id, region, account in service.store.keys.erasures.pending(connection)
+        ]
 
 
 def at_hand(service: Service) -> set[str]:

@@ -38,6 +38,7 @@ def dev(keyquorum: Server) -> Any:
 # -- several materials
 
 
+@pytest.mark.slow
 def test_types_and_ids_of_imports(kms: Any) -> None:
     key, first, second = external(kms), os.urandom(32), os.urandom(32)
     unknown = "0" * 64

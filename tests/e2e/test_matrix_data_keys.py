@@ -52,6 +52,8 @@ def test_data_key_pairs(kms: Any, own_key: Any, spec: str) -> None:
     private, public, blob = (
         answer.pop(name) for name in ("PrivateKeyPlaintext", "PublicKey", "PrivateKeyCiphertextBlob")
     )
+    usage = kms.get_key_last_usage(KeyId=own_key["KeyId"])["KeyLastUsage"]
+    assert usage["Operation"] == "GenerateDataKeyPair"
     told = {"KeyId": own_key["Arn"], "KeyMaterialId": own_key["CurrentKeyMaterialId"], "KeyPairSpec": spec}
     assert answer == told
     assert public_half(spec, private) == public

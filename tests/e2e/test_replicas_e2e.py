@@ -227,6 +227,7 @@ def test_a_disabled_replica_does_not_keep_the_key_from_rotating(
 # -- another primary
 
 
+@pytest.mark.slow
 def test_the_primary_moves(keyquorum: Server, here: Any, there: Any, far: Any, key: Any) -> None:
     key_id = key["KeyId"]
     here.enable_key_rotation(KeyId=key_id, RotationPeriodInDays=90)

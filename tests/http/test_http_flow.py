@@ -2,12 +2,13 @@
 """One request after the other: order, closing, deadlines, records, shutdown. Over a real socket."""
 
 import contextlib
+import select
 import socket
 import threading
 import time
 
 import pytest
-from http_wire import Running, Serve, get, post, wait_until
+from http_wire import Running, Serve, Wire, get, post, wait_until
 
 TIMEOUT = (408, "RequestTimeoutException")
 INTERNAL = (500, "KMSInternalException")
@@ -253,3 +254,29 @@ class TestShutdown:
         assert b'{"body":"queued"}' not in server.core.records
         with pytest.raises(ConnectionRefusedError):
             server.connect()
+
+
+class TestLines:
+    @pytest.mark.parametrize(("line", "room"), [(b"strangers", 512), (b"computing", 64)])
+    def test_a_full_line_is_told_to_come_again_and_others_are_served(
+        self, serve: Serve, line: bytes, room: int
+    ) -> None:
+        """Who has not proven anything yet, and what computes for long, takes nobody else's threads."""
+        server = serve()
+        try:
+            wires = [server.connect() for _ in range(room + 5)]
+            for wire in wires:
+                wire.send(post(line))
+            wait_until(lambda: len(answered(wires)) == 5)
+            assert [wire.response().fault for wire in answered(wires)] == [(400, "ThrottlingException")] * 5
+            for other in (b"sleep 0", b"fast"):
+                assert server.ask(post(other)).status == 200
+        finally:
+            server.core.leave.set()
+        wait_until(lambda: server.ask(post(line)).status == 200)
+
+
+def answered(wires: list[Wire]) -> list[Wire]:
+    """Those on which something has come that was not read yet."""
+    readable, _, _ = select.select([wire.sock for wire in wires], [], [], 0)
+    return [wire for wire in wires if wire.sock in readable]

@@ -34,6 +34,7 @@ class EchoCore:
         self.writes: list[int] = []
         self.ran_in: list[str] = []
         self.disk_full = False
+        self.leave = threading.Event()
 
     def answer(self, request: HttpRequest, *, may_block: bool) -> Answer:
         verb, _, argument = request.body.partition(b" ")
@@ -43,6 +44,10 @@ class EchoCore:
                 raise WouldBlock
             with contextlib.suppress(ValueError):  # the fuzzer's numbers
                 time.sleep(min(float(argument), 1))
+        elif verb in (b"strangers", b"computing"):
+            if not may_block:
+                raise WouldBlock("strangers" if verb == b"strangers" else "computing")
+            self.leave.wait(30)
         elif verb == b"block":
             raise WouldBlock
         elif verb == b"raise":

@@ -5,7 +5,7 @@ and so must all that can be seen in the end."""
 import base64
 import hashlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -109,10 +109,17 @@ class Lives(Sight, RuleBasedStateMachine):
 
     # -- a key's life
 
-    @initialize(kinds=st.lists(KIND, min_size=1, max_size=3))
-    def begin(self, kinds: list[str]) -> None:
+    @initialize(kinds=st.lists(KIND, min_size=1, max_size=3), everywhere=st.booleans())
+    def begin(self, kinds: list[str], everywhere: bool) -> None:
+        """Keys that are ready for use; ``everywhere``: multi-Region keys in all Regions."""
         for kind in kinds:
             self.create(kind, REGIONS[0], True)
+            family = self.world.families[-1]
+            if everywhere and family.multi:
+                expect = partial(family.replicate, REGIONS[0], REGIONS[1])
+                self.change("ReplicateKey", family, REGIONS[0], expect, ReplicaRegion=REGIONS[1])
+                if family.external:
+                    self.import_ready(family, REGIONS[1], 0, None, None)
 
     @precondition(lambda self: len(self.world.families) < 5)
     @rule(kind=KIND, region=REGION, ready=st.booleans())
@@ -139,7 +146,7 @@ class Lives(Sight, RuleBasedStateMachine):
 
     @rule(n=ANY, days=WINDOWS)
     def schedule(self, n: int, days: int) -> None:
-        family, region = self.at(n)
+        family, region = self.at(n, lambda family, region: region != family.primary)
         now = self.world.now
 
         def expect() -> str | None:
@@ -222,7 +229,7 @@ class Lives(Sight, RuleBasedStateMachine):
     @rule(n=ANY, which=ANY)
     def take(self, n: int, which: int) -> None:
         family, region = self.at(n, lambda family, region: family.external)
-        listed = family.listed(region) if region in family.places and family.symmetric else []
+        listed = family.materials if region in family.places and family.symmetric else []
         choice = [None, *(material for material in listed if material.id is not None)]
         material = choice[which % len(choice)]
         named = {} if material is None else {"KeyMaterialId": material.id}
@@ -253,11 +260,8 @@ class Lives(Sight, RuleBasedStateMachine):
 
     @rule(n=ANY, other=ANY)
     def update_primary(self, n: int, other: int) -> None:
-        family, region = self.at(n, lambda family, region: family.multi and region == family.primary)
+        family, region = self.at(n, lambda family, region: region == family.primary and len(family.places) > 1)
         to = elsewhere(region) if other else region
-        there = family.places.get(to, GONE)
-        if any(not material.own and material not in there.imported for material in family.materials):
-            return  # AWS does not say what becomes of new key material that the primary Region key does not have.
 
         def expect() -> str | None:
             return family.update_primary(region, to)

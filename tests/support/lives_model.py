@@ -83,8 +83,6 @@ class Place:
     grants: dict[str, str | None] = field(default_factory=dict)
     imported: dict[Material, float | None] = field(default_factory=dict)
     """Material -> when it expires; of keys with imported material only."""
-    known: set[Material] = field(default_factory=set)
-    """What was imported here and belongs to the key, though it may be gone."""
     used: str | None = None
 
 
@@ -118,13 +116,6 @@ class Family:
     @property
     def current(self) -> Material:
         return next(material for material in self.materials if material.state == CURRENT)
-
-    def listed(self, region: str) -> list[Material]:
-        """What ListKeyRotations shows: in a replica, of imported materials, those that it has had."""
-        if not self.external or region == self.primary:
-            return self.materials
-        place = self.places[region]
-        return [material for material in self.materials if material in place.known or material in place.imported]
 
     def complete(self, place: Place) -> bool:
         own = [material for material in self.materials if material.own]
@@ -181,10 +172,10 @@ class Family:
             return UNSUPPORTED
         known = next((material for material in self.materials if material.secret == secret), None)
         if (import_type or ("EXISTING_KEY_MATERIAL" if self.materials else "NEW_KEY_MATERIAL")) == "NEW_KEY_MATERIAL":
-            if known is not None:
-                return INCORRECT
             if region != self.primary:
                 return UNSUPPORTED
+            if known is not None:
+                return INCORRECT
             if any(not material.own for material in self.materials):
                 return INVALID_STATE
             known = Material(WAITS if self.materials else CURRENT, secret)
@@ -192,7 +183,6 @@ class Family:
         elif known is None:
             return INCORRECT
         place.imported[known] = expires
-        place.known.add(known)
         self.settle()
         if place.state == IMPORT and self.complete(place):
             place.state = ENABLED
@@ -215,12 +205,10 @@ class Family:
             if place.state not in (DELETION, REPLICAS):
                 place.state = IMPORT
             return
-        place.known.remove(material)
         if region == self.primary:
             self.materials.remove(material)
             for other in self.places.values():
                 other.imported.pop(material, None)
-                other.known.discard(material)
         self.settle()
 
     # -- rotation

@@ -118,10 +118,10 @@ class Sight:
         if not self.same(told, expected):
             return
         shown = told.body["Rotations"]
-        materials = family.listed(region)
-        wanted = [(material.state, material.rotated) for material in materials]
+        # Every Region knows every material, whether or not it was imported there.
+        wanted = [(material.state, material.rotated) for material in family.materials]
         assert [(one["KeyMaterialState"], one.get("RotationType")) for one in shown] == wanted
-        for one, material in zip(shown, materials, strict=True):
+        for one, material in zip(shown, family.materials, strict=True):
             self.identify(family, material, one["KeyMaterialId"])
             imported = "IMPORTED" if material in place.imported else "PENDING_IMPORT"
             assert one.get("ImportState") == (imported if family.external else None)

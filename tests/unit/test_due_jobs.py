@@ -10,11 +10,11 @@ import pytest
 from direct import ACCOUNT, REGION, Direct, development
 
 from keyquorum.app import Service
+from keyquorum.clock import Clock
 from keyquorum.config import Settings
 from keyquorum.errors import DependencyTimeoutException
 from keyquorum.jobs import due
 from keyquorum.model import key_name
-from keyquorum.store import erasures
 from keyquorum.store.generations import Generations
 
 DAY = 86_400.0
@@ -47,6 +47,24 @@ def test_what_is_due_is_deleted_and_no_other(kms: Direct) -> None:
     assert [days for days, key_id in keys.items() if exists(kms, key_id)] == [8, 30]
     assert exists(kms, kept)
     assert exists(kms, cancelled)
+
+
+def test_deletions_wait_while_the_clock_is_in_doubt_and_what_can_be_undone_does_not(kms: Direct) -> None:
+    """A machine whose clock was set a year ahead, and set right again or not."""
+    gone, rotated = doomed(kms), kms.key()
+    kms("EnableKeyRotation", KeyId=rotated, RotationPeriodInDays=90)
+    service, machine = kms.service, {"wall": 0.0, "uptime": 0.0}
+    clock = Clock(lambda: service.clock.now() + machine["wall"], lambda: service.clock.now() + machine["uptime"])
+    service.clock.offset += 100 * DAY
+    machine["uptime"] -= 100 * DAY  # it did not pass
+    for _ in range(3):
+        due.run(service.store, service.pipeline, clock)
+    assert exists(kms, gone)
+    assert len(kms("ListKeyRotations", KeyId=rotated).body["Rotations"]) == 1
+    machine["wall"] += 601
+    machine["uptime"] += 601  # and nobody set it back
+    due.run(service.store, service.pipeline, clock)
+    assert not exists(kms, gone)
 
 
 def test_more_keys_than_one_batch(kms: Direct) -> None:
@@ -136,7 +154,7 @@ def test_a_deletion_date_that_was_brought_forward_behind_its_back_deletes_nothin
     kms.service.run_jobs()
     with kms.service.database.read() as connection:
         assert kms.service.store.keys.is_taken(connection, key_id)
-        assert erasures.pending(connection) == []
+        assert kms.service.store.keys.erasures.pending(connection) == []
 
 
 def test_its_aliases_go_with_it_and_their_names_are_free(kms: Direct) -> None:

@@ -287,6 +287,7 @@ def secretive() -> dict[str, Any]:
     ring.encrypt(used, b"x", None)
     access_key = ring.new_access_key("AKIA", "AIDA", SECRET.decode(), NOW)
     principal = Principal("AIDA", ACCOUNT, ROOT, ROOT)
+    signing_key = hmac.new(SECRET, digestmod="sha256")
     return {
         "keyring": ring,
         "root key": RootKey(SECRET),
@@ -296,9 +297,7 @@ def secretive() -> dict[str, Any]:
         "authorized key": used,
         "key record": record,
         "access key": access_key,
-        "credential": Credential(
-            "AKIA", principal, SECRET.decode(), {b"scope": (hmac.new(SECRET, digestmod="sha256"), CALLER)}
-        ),
+        "credential": Credential("AKIA", principal, SECRET.decode(), {b"scope": (signing_key, CALLER)}),
     }
 
 

@@ -92,7 +92,7 @@ def parse(request: HttpRequest, service: bytes, now: float) -> SignedRequest:
     IncompleteSignatureException, InvalidSignatureException (clock or scope) or UnrecognizedClientException.
     As in AWS, an expired request is told so before its access key or its signature is looked at.
     """
-    headers = dict(request.headers)
+    headers = request.by_name
     if len(headers) != len(request.headers):
         headers = _join(request.headers)
     authorization = headers.get(b"authorization")

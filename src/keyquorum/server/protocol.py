@@ -98,6 +98,15 @@ def _malformed(message: str) -> _Refused:
     return _Refused(MalformedHttpRequestException(message))
 
 
+def _refuse_repeated(headers: list[tuple[bytes, bytes]]) -> None:
+    """Raises for a header that may not be given twice; others may."""
+    seen: set[bytes] = set()
+    for name, _ in headers:
+        if name in _SINGLE and name in seen:
+            raise _malformed(f"More than one {name.decode()} header")
+        seen.add(name)
+
+
 class KMSProtocol(HttpToolsProtocol):
     """One connection.
 
@@ -270,7 +279,6 @@ class KMSProtocol(HttpToolsProtocol):
         self.silent = 0
         self.url = b""
         self.headers = []
-        self.singles = {}
         self.body = b""
 
     def on_url(self, url: bytes) -> None:
@@ -279,15 +287,13 @@ class KMSProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.stage != _HEAD:
             raise _malformed("Trailers are not supported")
-        name = name.lower()
-        if name in _SINGLE:
-            if name in self.singles:
-                raise _malformed(f"More than one {name.decode()} header")
-            self.singles[name] = value
-        self.headers.append((name, value))
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        parser, limits, singles = self.parser, self.limits, self.singles
+        parser, limits = self.parser, self.limits
+        self.singles = singles = dict(self.headers)
+        if len(singles) != len(self.headers):
+            _refuse_repeated(self.headers)
         self.method = parser.get_method()
         self.version = version = parser.get_http_version()
         if version == "1.1":

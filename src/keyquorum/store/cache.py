@@ -22,10 +22,11 @@ class Cache(Generic[T]):
     def get(self, name: str) -> T | None:
         """The entry, if there is one and nothing in its slot has changed since it was loaded."""
         entry = self._entries.get(name)
-        generations = self._generations
-        if entry is None or generations.at(entry[0]) > entry[1] or entry[2] != generations.epoch:
+        if entry is None:
             return None
-        return entry[3]
+        slot, number, epoch, value = entry
+        generations = self._generations
+        return value if generations.at(slot) <= number and epoch == generations.epoch else None
 
     def put(self, name: str, number: int, value: T) -> None:
         """Keep ``value``, loaded in a snapshot in which the database's generation was ``number``."""

@@ -18,6 +18,7 @@ import logging
 import mmap
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -52,6 +53,8 @@ class Generations:
                 os.close(fd)
         # Native, aligned 8-byte items: one store and one load each, never torn.
         self._slots = memoryview(mapped).cast("Q")
+        #: The number of the last change, committed or about to be, to anything in a slot.
+        self.at: Callable[[int], int] = self._slots.__getitem__
         if self._path is not None:
             self._identity = (status.st_dev, status.st_ino)
 
@@ -79,10 +82,6 @@ class Generations:
     @staticmethod
     def all_slots() -> range:
         return range(_SLOTS)
-
-    def at(self, slot: int) -> int:
-        """The number of the last change, committed or about to be, to anything in this slot."""
-        return self._slots[slot]
 
     def mark(self, slots: set[int], number: int) -> None:
         """Announce the change with this number; only under the database's write lock."""

@@ -80,7 +80,7 @@ class CachedView:
     def key(self, key_id: str, region: str) -> KeyRecord | None:
         store = self._store
         name = key_name(key_id, region)
-        return store.fetch(
+        return store.key_cache.get(name) or store.fetch(
             store.key_cache, name, lambda c: store.keys.load(c, key_id, region), may_block=self._may_block
         )
 

@@ -41,6 +41,9 @@ def check(request: api.Shape) -> None:
     raise ValidationException(f"{count} detected: {'; '.join(found)}")
 
 
+_Items = Callable[[Any], Iterable[tuple[str, api.Shape]]]
+
+
 class _Rule(NamedTuple):
     holds: Callable[[Any], bool]
     words: str
@@ -51,7 +54,7 @@ class _Member(NamedTuple):
     name: str
     required: bool
     rules: tuple[_Rule, ...]
-    items: Callable[[Any], Iterable[tuple[str, api.Shape]]] | None
+    items: _Items | None
     """The structures in a value, each with what its path adds to the member's; None where there can be none."""
     echoed: bool
     sensitive: bool
@@ -110,7 +113,7 @@ def _each(constraint: api.Constraint, parts: Callable[[Any], Iterable[Any]], wor
         )
 
 
-def _items(constraint: api.Constraint) -> Callable[[Any], Iterable[tuple[str, api.Shape]]] | None:
+def _items(constraint: api.Constraint) -> _Items | None:
     if constraint.kind == "structure":
         return lambda value: (("", value),)
     if constraint.element and constraint.element.kind == "structure":
@@ -118,14 +121,20 @@ def _items(constraint: api.Constraint) -> Callable[[Any], Iterable[tuple[str, ap
     return None
 
 
+@cache
+def _tests(structure: type[api.Shape]) -> list[tuple[str, bool, tuple[Callable[[Any], bool], ...], _Items | None]]:
+    """The plan without its words."""
+    return [(m.attribute, m.required, tuple([rule.holds for rule in m.rules]), m.items) for m in _plan(structure)]
+
+
 def _holds(structure: api.Shape) -> bool:
-    for attribute, _, required, rules, items, _, _ in _plan(type(structure)):
+    for attribute, required, tests, items in _tests(type(structure)):
         value = getattr(structure, attribute)
         if value is None:
             if required:
                 return False
             continue
-        for holds, _ in rules:
+        for holds in tests:
             if not holds(value):
                 return False
         if items and not all(_holds(item) for _, item in items(value)):

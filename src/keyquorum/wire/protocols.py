@@ -10,7 +10,7 @@ from keyquorum.errors import KMSError, MissingAuthenticationTokenException, Unkn
 from keyquorum.model import HttpRequest
 from keyquorum.wire import json11, query
 
-_TARGET_PREFIX: Final = b"TrentService."
+_TARGETS: Final = {f"TrentService.{name}".encode(): name for name in api.OPERATIONS}
 _FORM: Final = b"application/x-www-form-urlencoded"
 _STS_VERSION: Final = "2011-06-15"
 
@@ -24,15 +24,10 @@ class Json11:
 
     def operation(self, http: HttpRequest) -> str:
         """The name of an operation of the model; raises UnknownOperationException for anything else."""
-        target = b""
-        for name, value in http.headers:
-            if name == b"x-amz-target":
-                target = value
-        if target.startswith(_TARGET_PREFIX):
-            name_ = target[len(_TARGET_PREFIX) :].decode("latin-1")
-            if name_ in api.OPERATIONS:
-                return name_
-        raise UnknownOperationException
+        name = _TARGETS.get(http.by_name.get(b"x-amz-target", b""))
+        if name is None:
+            raise UnknownOperationException
+        return name
 
     def decode(self, name: str, body: bytes) -> api.Shape:
         return json11.decode(name, body)
@@ -79,10 +74,10 @@ QUERY: Final = Query()
 
 def protocol_of(http: HttpRequest) -> Protocol | None:
     """The protocol that the Content-Type names, parameters aside; None if it is missing or foreign."""
-    for name, value in http.headers:
-        if name == b"content-type":
-            media_type = value if value == json11.CONTENT_TYPE else value.partition(b";")[0].strip().lower()
-            if media_type == json11.CONTENT_TYPE:
-                return JSON11
-            return QUERY if media_type == _FORM else None
-    return None
+    content_type = http.by_name.get(b"content-type", b"")
+    if content_type == json11.CONTENT_TYPE:
+        return JSON11
+    media_type = content_type.partition(b";")[0].strip().lower()
+    if media_type == json11.CONTENT_TYPE:
+        return JSON11
+    return QUERY if media_type == _FORM else None

@@ -153,7 +153,7 @@ def test_an_access_key_that_is_looked_up_is_a_strangers_until_then(known: Known)
     for http in (signed_by_botocore(), by("AKIASTRANGER", signed_by_botocore())):
         with pytest.raises(WouldBlock) as caught:
             caller(authenticator, http, may_block=False)
-        assert not caught.value.known
+        assert caught.value.where == "strangers"
 
 
 @pytest.mark.parametrize(

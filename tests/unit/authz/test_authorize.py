@@ -24,15 +24,15 @@ def caller(account: str, kind: str = ROOT, region: str = REGION) -> Caller:
 @pytest.mark.parametrize("token", [None, object(), True, "token", AuthorizedKey])
 def test_nothing_else_makes_an_authorized_key(token: object) -> None:
     with pytest.raises(TypeError, match=r"from authorize\(\) alone"):
-        AuthorizedKey(token, RECORD, "kms:Decrypt")
+        AuthorizedKey(token, RECORD)
     with pytest.raises(TypeError):
-        AuthorizedKey(RECORD, "kms:Decrypt")  # type: ignore[call-arg]  # what a forgetful operation would do
+        AuthorizedKey(RECORD)  # type: ignore[call-arg]  # what a forgetful operation would do
 
 
 @pytest.mark.parametrize("kind", [ROOT, USER])
 def test_an_account_may_use_its_own_keys(kind: str) -> None:
     proof = authorize(caller(ACCOUNT, kind), "kms:Decrypt", RECORD)
-    assert (proof.key, proof.materials, proof.permission) == (RECORD.key, RECORD.materials, "kms:Decrypt")
+    assert (proof.key, proof.materials) == (RECORD.key, RECORD.materials)
 
 
 def test_an_authorized_key_is_for_what_it_was_decided() -> None:

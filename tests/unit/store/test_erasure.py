@@ -188,7 +188,7 @@ def test_nothing_of_what_was_destroyed_remains_after_a_long_life(lives: Lives) -
 @pytest.mark.parametrize("seed", [7])
 def test_what_was_destroyed_together_leaves_nothing_either(lives: Lives) -> None:
     """Every key, in one transaction: the emptiest that the tables can be."""
-    for _ in range(60):
+    for _ in range(25):
         lives.step()
     lives._doomed = []
     with lives.stores[0].database.write() as txn:
@@ -198,7 +198,7 @@ def test_what_was_destroyed_together_leaves_nothing_either(lives: Lives) -> None
     assert lives.remains(lives._doomed)  # until the log is cut
     lives.erase()
     assert lives.remains(lives.destroyed) == []
-    for _ in range(60):
+    for _ in range(25):
         lives.step()
     lives.erase()
     assert lives.remains(lives.destroyed) == []

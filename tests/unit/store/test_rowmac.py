@@ -93,9 +93,9 @@ def without_constraints(filled: Filled, table: str) -> None:
 
 
 def test_every_table_with_a_mac_is_here() -> None:
-    """Two are not loaded by a name: the outbox, which has its own tests, and what remembers deleted keys."""
+    """Three are not loaded by a name: the outbox, which has its own tests; what remembers deleted keys; erasures."""
     sealed = {name for name, table in schema.metadata.tables.items() if "mac" in table.columns}
-    assert sealed == {*ONE, "audit_outbox", "deleted_keys"}
+    assert sealed == {*ONE, "audit_outbox", "deleted_keys", "erasures"}
 
 
 def test_what_was_written_is_loaded(filled: Filled) -> None:
@@ -279,6 +279,39 @@ def test_the_policy_of_a_deleted_key_is_put_back_alone(filled: Filled) -> None:
         filled.store.keys.delete(txn, filled.one, 1.0)
     with pytest.raises(IntegrityError):
         put_back(filled, rows)  # there is no key for it to belong to
+
+
+ERASURES = [
+    "UPDATE erasures SET key_id = 'key-one'",
+    "UPDATE erasures SET region = 'eu-west-1'",
+    "UPDATE erasures SET account = '444455556666'",
+    "UPDATE erasures SET account = 7",
+    "UPDATE erasures SET mac = x'00'",
+    "UPDATE erasures SET mac = 'text'",
+]
+
+
+@pytest.mark.parametrize("statement", ERASURES)
+def test_an_erasure_that_was_changed_is_not_recorded_and_keeps_no_other(
+    filled: Filled, statement: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it would record is that a key was erased which is there."""
+    tamper(filled, statement)
+    with filled.store.database.write() as txn:
+        filled.store.keys.delete(txn, filled.one, 1.0)
+    with filled.store.database.read() as connection:
+        (left,) = filled.store.keys.erasures.pending(connection)
+    assert (left.key_id, left.region, left.account) == ("key-one", REGION, ACCOUNT)
+    assert "of the erasures was tampered with and is not recorded" in caplog.text
+
+
+def test_an_erasure_that_was_put_there_is_not_recorded(filled: Filled) -> None:
+    values = (
+        f"SELECT 'key-one', region, account, mac FROM erasures UNION ALL VALUES ('key-one', '{REGION}', '1', x'00')"
+    )
+    tamper(filled, f"INSERT INTO erasures (key_id, region, account, mac) {values}")
+    with filled.store.database.read() as connection:
+        assert [erasure.key_id for erasure in filled.store.keys.erasures.pending(connection)] == ["key-gone"]
 
 
 def test_a_deleted_key_is_remembered_with_a_mac(filled: Filled) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from keyquorum import api
 from keyquorum.errors import InvalidMarkerException
 from keyquorum.wire import constraints
-from keyquorum.wire.paging import Marker, page
+from keyquorum.wire.paging import Marker
 
 MARKER = Marker(b"k" * 32)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=150)
@@ -67,9 +67,3 @@ def test_a_position_that_does_not_fit_is_our_own_mistake() -> None:
 
 def test_the_key_stays_out_of_repr() -> None:
     assert "kkk" not in repr(MARKER)
-
-
-def test_a_page_tells_whether_there_are_more() -> None:
-    assert page([1, 2, 3], 2) == ([1, 2], True)
-    assert page([1, 2], 2) == ([1, 2], False)
-    assert page(list[int](), 2) == ([], False)
