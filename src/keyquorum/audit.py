@@ -106,7 +106,7 @@ def parameters(request: object) -> Parameters:
     """
     told: dict[str, Any] = {}
     truncated = False
-    texts, contexts = _told(type(request))
+    texts, contexts = _told(getattr(request, "__struct_fields__", ()))
     for member in texts:
         text = getattr(request, member)
         if text is not None:
@@ -123,10 +123,9 @@ def parameters(request: object) -> Parameters:
 
 
 @cache
-def _told(kind: type) -> tuple[list[str], list[str]]:
-    """The members that a record tells of a kind of request: its texts and its contexts."""
-    has = frozenset(getattr(kind, "__struct_fields__", ()))
-    return [member for member in _TEXTS if member in has], [member for member in _CONTEXTS if member in has]
+def _told(members: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Those of a request's members that its record tells: texts and contexts."""
+    return [member for member in _TEXTS if member in members], [member for member in _CONTEXTS if member in members]
 
 
 class AuditError(Exception):

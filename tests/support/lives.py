@@ -43,7 +43,7 @@ REGION = st.sampled_from(REGIONS)
 KIND = st.sampled_from([*KINDS, "external", "multi", "multi external", "multi external"])
 NAMES = st.sampled_from(["alias/a", "alias/b", "alias/b/c"])
 SECRETS = st.sampled_from([0, 0, 1, 1, 2])
-IMPORT_TYPES = st.sampled_from([None, "NEW_KEY_MATERIAL", "EXISTING_KEY_MATERIAL"])
+IMPORT_TYPES = st.sampled_from([None, "NEW_KEY_MATERIAL", "NEW_KEY_MATERIAL", "EXISTING_KEY_MATERIAL"])
 # No two sums of these that can belong to one key are equal: two things never come due at once.
 WINDOWS = st.sampled_from([7, 30])
 PERIODS = st.sampled_from([90, 90, 365, None])

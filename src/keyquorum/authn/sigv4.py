@@ -172,23 +172,20 @@ def canonical_request(request: HttpRequest, signed: SignedRequest, payload_hash:
     names = signed.signed_headers
     headers = signed.headers
     if request.target == b"/":
-        lines = [request.method, b"/", b""]
+        path, query = b"/", b""
     else:
         path, _, query = request.target.partition(b"?")
-        lines = [request.method, _canonical_path(path), _canonical_query(query)]
+        path, query = _canonical_path(path), _canonical_query(query)
     try:
-        values = [headers[name] for name in names]
+        lines = b"\n".join([name + b":" + headers[name] for name in names])
     except KeyError:
         raise InvalidSignatureException(_MISMATCH, detail="a signed header is absent") from None
-    together = b"".join(values)
-    if b" " in together or b"\t" in together:  # else there is nothing to trim
-        values = [_canonical_value(value) for value in values]
-    lines += [name + b":" + value for name, value in zip(names, values, strict=True)]
-    lines += (b"", b";".join(names), payload_hash)
-    canonical = b"\n".join(lines)
+    if b" " in lines or b"\t" in lines:  # else no value has anything to trim or to collapse
+        lines = b"\n".join([name + b":" + _canonical_value(headers[name]) for name in names])
+    canonical = b"\n".join((request.method, path, query, lines, b"", b";".join(names), payload_hash))
     # A line feed inside of a part would let two different requests share one canonical form. HTTP parsers refuse
     # them in every part; this does not depend on it.
-    if canonical.count(b"\n") != len(lines) - 1:
+    if canonical.count(b"\n") != len(names) + 5:
         raise InvalidSignatureException(_MISMATCH, detail="a line feed inside of a signed part")
     return canonical
 
