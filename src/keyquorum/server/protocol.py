@@ -98,15 +98,6 @@ def _malformed(message: str) -> _Refused:
     return _Refused(MalformedHttpRequestException(message))
 
 
-def _refuse_repeated(headers: list[tuple[bytes, bytes]]) -> None:
-    """Raises for a header that may not be given twice; others may."""
-    seen: set[bytes] = set()
-    for name, _ in headers:
-        if name in _SINGLE and name in seen:
-            raise _malformed(f"More than one {name.decode()} header")
-        seen.add(name)
-
-
 class KMSProtocol(HttpToolsProtocol):
     """One connection.
 
@@ -279,6 +270,7 @@ class KMSProtocol(HttpToolsProtocol):
         self.silent = 0
         self.url = b""
         self.headers = []
+        self.singles = {}
         self.body = b""
 
     def on_url(self, url: bytes) -> None:
@@ -287,13 +279,15 @@ class KMSProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.stage != _HEAD:
             raise _malformed("Trailers are not supported")
-        self.headers.append((name.lower(), value))
+        name = name.lower()
+        if name in _SINGLE:
+            if name in self.singles:
+                raise _malformed(f"More than one {name.decode()} header")
+            self.singles[name] = value
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        parser, limits = self.parser, self.limits
-        self.singles = singles = dict(self.headers)
-        if len(singles) != len(self.headers):
-            _refuse_repeated(self.headers)
+        parser, limits, singles = self.parser, self.limits, self.singles
         self.method = parser.get_method()
         self.version = version = parser.get_http_version()
         if version == "1.1":

@@ -89,6 +89,14 @@ def test_a_signing_key_is_kept_only_once_it_has_verified_a_request(known: Known)
     assert caller(authenticator, good, may_block=False).access_key_id == ACCESS_KEY_ID
 
 
+def test_a_kept_signing_key_stands_for_its_own_caller_and_region(known: Known) -> None:
+    authenticator = known.authenticator()
+    for _ in range(2):
+        for region in ("eu-west-1", REGION):
+            assert caller(authenticator, signed_by_botocore(region=region)).region == region
+            assert caller(authenticator, by("AKIAALICE", signed_by_botocore(region=region))).principal_id == "AIDAalice"
+
+
 def test_signing_keys_of_many_regions_do_not_pile_up(known: Known) -> None:
     authenticator = known.authenticator()
     for number in range(40):
