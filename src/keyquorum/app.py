@@ -61,11 +61,12 @@ def open_data(data: Path | None, lock_timeout: float, *, create: bool) -> Opened
         elif not directory.database.exists():
             raise FileNotFoundError(f"there is no database in {data}")
         database = Database(directory.database, Generations(directory.generations), lock_timeout)
-        if create and not bootstrap.has_root(database):
+        is_new = not bootstrap.has_root(database)
+        if create and is_new:
             create_key_file(directory.seal_key)
         seal = read_key_file(directory.seal_key)
-    if bootstrap.has_root(database):
-        bootstrap.open_root(database, seal)
+        if not is_new:
+            bootstrap.open_root(database, seal)
     if create:
         migrate.upgrade(database)
         bootstrap.create_root(database, seal, Clock().now())

@@ -20,6 +20,8 @@ _ARN: Final = re.compile(
     r"arn:aws:(?:kms:(?P<region>[a-z0-9-]{1,32})|verenc):(?P<account>[0-9]{12}):(?:key/(?P<key>[A-Za-z0-9-]{1,64})|(?P<alias>alias/[a-zA-Z0-9/_-]{1,250}))",
     re.ASCII,
 )
+_ACCOUNT: Final = re.compile(r"[0-9]{12}", re.ASCII)
+_REGION: Final = re.compile(r"([a-z]+-){2,3}[0-9]+", re.ASCII)
 _ANY_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 _AWS_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32}", re.IGNORECASE | re.ASCII)
 
@@ -58,6 +60,16 @@ def parse(text: str, *, declares_invalid_arn: bool) -> KeyRef:
     if _ANY_ID.fullmatch(text) is None:
         raise NotFoundException(f"Invalid keyId '{text}'")
     return KeyRef(text, None)
+
+
+def is_account(text: str) -> bool:
+    """Whether the text has the form of an account ID."""
+    return _ACCOUNT.fullmatch(text) is not None
+
+
+def is_region(text: str) -> bool:
+    """Whether the text has the form of a Region's name."""
+    return _REGION.fullmatch(text) is not None
 
 
 def is_key_id(text: str) -> bool:

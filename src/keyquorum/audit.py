@@ -19,6 +19,8 @@ from typing import Any, Final
 
 import msgspec
 
+from keyquorum.layout import sync_directory
+
 _log = logging.getLogger(__name__)
 
 #: How many processes can write to one data directory at once.
@@ -149,7 +151,7 @@ class AuditLog:
     @classmethod
     def open(cls, directory: Path, *, sync: bool) -> "AuditLog":
         directory.mkdir(mode=0o700, exist_ok=True)
-        _sync_directory(directory.parent)
+        sync_directory(directory.parent)
         for writer in range(WRITERS):
             log = cls.own(directory, writer, sync=sync)
             if log is not None:
@@ -166,7 +168,7 @@ class AuditLog:
             os.close(fd)
             return None
         _cut_torn_line(fd)
-        _sync_directory(directory)
+        sync_directory(directory)
         return cls(fd, writer, sync=sync)
 
     @classmethod
@@ -208,15 +210,6 @@ class AuditLog:
         with self._lock:
             os.close(self._fd)
             self._fd = _CLOSED
-
-
-def _sync_directory(path: Path) -> None:
-    """Make the names in a directory durable: a file that is synced and has lost its name is lost."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _cut_torn_line(fd: int) -> None:

@@ -2,18 +2,15 @@
 """What a server is told at its start, checked as a whole. It opens nothing."""
 
 import ipaddress
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from keyquorum.arns import AWS, VERENC
+from keyquorum.arns import AWS, VERENC, is_account, is_region
 from keyquorum.quotas import Quotas
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_ACCOUNT: Final = re.compile(r"[0-9]{12}", re.ASCII)
-_REGION: Final = re.compile(r"([a-z]+-){2,3}[0-9]+", re.ASCII)
 _LONGEST_TIMEOUT: Final = 3600.0
 
 
@@ -42,12 +39,12 @@ class Settings:
 
     def check(self) -> None:
         """Raises ConfigError for the first thing that is wrong."""
-        if _ACCOUNT.fullmatch(self.account) is None:
+        if not is_account(self.account):
             raise ConfigError(f"--account must be 12 digits, not {self.account!r}")
-        if _REGION.fullmatch(self.region) is None:
+        if not is_region(self.region):
             raise ConfigError(f"--region must look like us-east-1, not {self.region!r}")
         for region in self.regions or ():
-            if _REGION.fullmatch(region) is None:
+            if not is_region(region):
                 raise ConfigError(f"--regions must look like us-east-1,eu-west-1, not {region!r}")
         if self.regions is not None and self.region not in self.regions:
             raise ConfigError(f"--regions must hold --region, which is {self.region}")

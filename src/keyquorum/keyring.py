@@ -13,7 +13,7 @@ from typing import Any
 
 from cryptography.exceptions import InvalidTag
 
-from keyquorum import blob
+from keyquorum import blob, lifecycle
 from keyquorum.authz.authorize import AuthorizedKey
 from keyquorum.crypto import apart, importing, software
 from keyquorum.crypto.provider import Agreement, Encapsulation, Encrypter, Mac, PublicHalf, Signer
@@ -52,12 +52,9 @@ class Keyring:
         aead: XAES256GCM = self._open(key, material_id)
         return head + nonce + aead.encrypt(nonce, plaintext, blob.associated_data(head, context))
 
-    def decrypt(self, key: AuthorizedKey, ciphertext: bytes, context: dict[str, str] | None) -> tuple[bytes, str]:
-        """The plaintext, and the ID of the material that it was under.
-
-        Raises IncorrectKeyException for a ciphertext of another key. All else that can be wrong with a ciphertext is
-        InvalidCiphertextException, without a word more.
-        """
+    def parse(self, key: AuthorizedKey, ciphertext: bytes) -> blob.Blob:
+        """The parts of a ciphertext of this key. Raises IncorrectKeyException for one of another key, and
+        InvalidCiphertextException for what is none."""
         parsed = blob.parse(ciphertext)
         if parsed is None:
             raise InvalidCiphertextException
@@ -65,6 +62,15 @@ class Keyring:
             raise IncorrectKeyException(
                 "The key ID in the request does not identify a CMK that can perform this operation."
             )
+        return parsed
+
+    def decrypt(self, key: AuthorizedKey, ciphertext: bytes, context: dict[str, str] | None) -> tuple[bytes, str]:
+        """The plaintext, and the ID of the material that it was under.
+
+        Raises as ``parse`` does; all else that can be wrong with a ciphertext is InvalidCiphertextException, without a
+        word more.
+        """
+        parsed = self.parse(key, ciphertext)
         if parsed.material_id not in key.materials:
             raise InvalidCiphertextException
         aead: XAES256GCM = self._open(key, parsed.material_id)
@@ -161,7 +167,7 @@ class Keyring:
         digest = hmac.digest(self._material_ids, _bound_to(key_id) + material, "sha256")
         material_id = digest.hex()
         wrapped = self._wrap(_bound_to("key material", key_id, material_id), material)
-        return KeyMaterial(material_id, key_id, region, "CURRENT", self._current, wrapped, now)
+        return KeyMaterial(material_id, key_id, region, lifecycle.CURRENT, self._current, wrapped, now)
 
     def _unwrapped(self, material: KeyMaterial) -> bytes:
         if material.wrapped is None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files of a data directory, all readable by its owner alone."""
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -22,3 +23,12 @@ class Endpoint(msgspec.Struct, frozen=True):
     url: str
     account: str
     region: str
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable: a file that is synced and has lost its name is lost."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -19,8 +19,6 @@ from keyquorum.errors import KMSError
 from keyquorum.specs import SPECS, SYMMETRIC_DEFAULT, is_symmetric
 
 _ALIAS: Final = re.compile(r"alias/(?!aws(/|$))[a-zA-Z0-9/_-]{1,250}", re.ASCII)
-_ACCOUNT: Final = re.compile(r"[0-9]{12}", re.ASCII)
-_REGION: Final = re.compile(r"([a-z]+-){2,3}[0-9]+", re.ASCII)
 _PATH: Final = re.compile(r"\$\.(\w+)(?:\[(\d+)\])?(?:\.(.+))?")
 
 
@@ -130,7 +128,7 @@ def _wrong(table: str, number: int, field: str, problem: str) -> SeedError:
 
 
 def _check_account(table: str, number: int, field: str, account: str | None) -> None:
-    if account is not None and _ACCOUNT.fullmatch(account) is None:
+    if account is not None and not arns.is_account(account):
         raise _wrong(table, number, field, "an account is 12 digits")
 
 
@@ -165,8 +163,8 @@ def _problem_of(key: SeedKey) -> tuple[str, str] | None:
     spec = SPECS.get(key.spec)
     checks: tuple[tuple[str, Any, str], ...] = (
         ("id", arns.is_usable_key_id(key.id), "a key ID is 1 to 64 letters, digits and -"),
-        ("account", key.account is None or _ACCOUNT.fullmatch(key.account), "is 12 digits"),
-        ("region", key.region is None or _REGION.fullmatch(key.region), "must look like us-east-1"),
+        ("account", key.account is None or arns.is_account(key.account), "is 12 digits"),
+        ("region", key.region is None or arns.is_region(key.region), "must look like us-east-1"),
         ("spec", spec, f"must be one of {', '.join(SPECS)}"),
         ("usage", _usage_fits(key), f"does not go with spec {key.spec}, or must be named for it"),
         ("material", _material_fits(key), "must be hexadecimal, and not empty"),

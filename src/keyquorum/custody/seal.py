@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from cryptography.exceptions import InvalidTag
 
 from keyquorum.crypto.xaes import NONCE_SIZE, XAES256GCM
+from keyquorum.layout import sync_directory
 
 _PURPOSE: Final = b"keyquorum root key"
 
@@ -64,7 +65,7 @@ def create_key_file(path: Path) -> None:
         pass  # another process was first, and its key is the one
     finally:
         draft.unlink()
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def read_key_file(path: Path) -> KeySeal:
@@ -79,11 +80,3 @@ def read_key_file(path: Path) -> KeySeal:
     if len(key) != KeySeal.KEY_BYTES:
         raise SealError(f"the seal key file {path} does not hold a {KeySeal.KEY_BYTES * 8}-bit key")
     return KeySeal(key)
-
-
-def _sync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

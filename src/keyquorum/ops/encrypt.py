@@ -4,7 +4,6 @@
 from keyquorum import api, blob
 from keyquorum.authz.authorize import AuthorizedKey
 from keyquorum.errors import (
-    IncorrectKeyException,
     InvalidCiphertextException,
     ValidationException,
 )
@@ -63,17 +62,10 @@ def _source(
     return KeyUse(permission, parsed.key_id, found_in="ciphertext")
 
 
-def _check_source(key: Key, algorithm: str | None, ciphertext: bytes | None) -> None:
+def _check_source(call: Call, key: AuthorizedKey, algorithm: str | None, ciphertext: bytes | None) -> None:
     """AWS tells a damaged or a foreign ciphertext before it looks at the key's usage and state."""
-    if algorithm not in (None, SYMMETRIC_DEFAULT):
-        return
-    parsed = blob.parse(ciphertext or b"")
-    if parsed is None:
-        raise InvalidCiphertextException
-    if parsed.key_id != key.key_id:
-        raise IncorrectKeyException(
-            "The key ID in the request does not identify a CMK that can perform this operation."
-        )
+    if algorithm in (None, SYMMETRIC_DEFAULT):
+        call.services.keyring.parse(key, ciphertext or b"")
 
 
 def _encrypt(call: Call, request: api.EncryptRequest, keys: Keys) -> api.EncryptResponse:
@@ -91,9 +83,9 @@ def _decrypt_keys(_call: Call, request: api.DecryptRequest) -> tuple[KeyUse, ...
     return (_source("kms:Decrypt", request.key_id, algorithm, request.ciphertext_blob, ignored=ignored),)
 
 
-def _decrypt_check(_call: Call, request: api.DecryptRequest, keys: Keys) -> None:
+def _decrypt_check(call: Call, request: api.DecryptRequest, keys: Keys) -> None:
     if not _ignores_ciphertext(request):
-        _check_source(keys[0].key, request.encryption_algorithm, request.ciphertext_blob)
+        _check_source(call, keys[0], request.encryption_algorithm, request.ciphertext_blob)
 
 
 def _decrypt(call: Call, request: api.DecryptRequest, keys: Keys) -> api.DecryptResponse | None:
@@ -124,9 +116,9 @@ def _re_encrypt_keys(_call: Call, request: api.ReEncryptRequest) -> tuple[KeyUse
     )
 
 
-def _re_encrypt_check(_call: Call, request: api.ReEncryptRequest, keys: Keys) -> None:
+def _re_encrypt_check(call: Call, request: api.ReEncryptRequest, keys: Keys) -> None:
     if not _ignores_ciphertext(request):
-        _check_source(keys[0].key, request.source_encryption_algorithm, request.ciphertext_blob)
+        _check_source(call, keys[0], request.source_encryption_algorithm, request.ciphertext_blob)
 
 
 def _re_encrypt(call: Call, request: api.ReEncryptRequest, keys: Keys) -> api.ReEncryptResponse | None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from keyquorum import api
+from keyquorum.arns import is_account
 from keyquorum.errors import (
     AccessDeniedException,
     InvalidArnException,
@@ -36,7 +37,6 @@ _PRINCIPAL: Final = re.compile(
     r"|sts::[0-9]{12}:(assumed-role/[\w+=,.@-]+/[\w+=,.@-]+|federated-user/[\w+=,.@-]+))",
     re.ASCII,
 )
-_ACCOUNT: Final = re.compile(r"[0-9]{12}", re.ASCII)
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -53,7 +53,7 @@ def _principal(arn: str | None, service: str | None, role: str) -> tuple[str | N
     if arn is not None and service is not None:
         raise ValidationException(f"Specify either {role}Principal or {role}ServicePrincipal, but not both.")
     if arn is not None:
-        if _ACCOUNT.fullmatch(arn):
+        if is_account(arn):
             arn = f"arn:aws:iam::{arn}:root"
         if _PRINCIPAL.fullmatch(arn) is None:
             raise InvalidArnException(f"ARN does not refer to a valid principal: {arn}")

@@ -19,10 +19,7 @@ from keyquorum.errors import (
     ValidationException,
 )
 from keyquorum.model import Key, KeyMaterial
-from keyquorum.ops.metadata import (
-    DOES_NOT_EXPIRE,
-    EXPIRES,
-)
+from keyquorum.ops.metadata import DOES_NOT_EXPIRE, EXPIRES
 from keyquorum.ops.operation import Call, Keys, Operation, always, on_key
 from keyquorum.ops.rules import DAY, DueKey, family, is_complete, reconsider_pending, wrong_origin
 from keyquorum.specs import is_symmetric

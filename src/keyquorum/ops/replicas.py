@@ -18,12 +18,12 @@ from keyquorum.errors import (
 from keyquorum.model import KeyRecord
 from keyquorum.ops.metadata import metadata
 from keyquorum.ops.operation import Call, Keys, Operation, on_key
-from keyquorum.ops.rules import acceptable_policy, check_room, merged_tags, reconsider_pending
+from keyquorum.ops.rules import acceptable_policy, check_room, merged_tags, not_primary, reconsider_pending
 
 
 def _require_primary(call: Call, _request: object, keys: Keys) -> None:
     if not keys[0].key.is_primary:
-        raise UnsupportedOperationException(f"{call.arn(keys[0].key)} is not a multi-region primary key.")
+        raise not_primary(call, keys[0].key)
 
 
 def _replicate(call: Call, request: api.ReplicateKeyRequest, keys: Keys) -> api.ReplicateKeyResponse:

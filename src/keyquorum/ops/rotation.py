@@ -6,7 +6,7 @@ Old materials decrypt for ever; the newest encrypts. A multi-Region key is rotat
 once: rotation's settings are the primary's.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -20,7 +20,7 @@ from keyquorum.errors import (
 from keyquorum.model import Key, KeyMaterial
 from keyquorum.ops.metadata import DOES_NOT_EXPIRE, EXPIRES
 from keyquorum.ops.operation import Call, Keys, Operation, on_key
-from keyquorum.ops.rules import DAY, DueKey, family, paged, require_primary, wrong_origin
+from keyquorum.ops.rules import DAY, DueKey, family, not_primary, paged, wrong_origin
 from keyquorum.specs import is_symmetric
 
 _DEFAULT_PERIOD: Final = 365
@@ -32,6 +32,12 @@ def _require_rotating_kind(key: Key) -> None:
         raise UnsupportedOperationException
 
 
+def _refuse_replica(call: Call, key: Key) -> None:
+    """Rotation is set at the primary; a key of a single Region has its own."""
+    if key.is_replica:
+        raise not_primary(call, key)
+
+
 def _require_own_material(call: Call, _request: object, keys: Keys) -> None:
     """Automatic rotation makes its own material, and AWS tells so before it looks at the key's state."""
     if keys[0].key.origin != "AWS_KMS":
@@ -41,7 +47,7 @@ def _require_own_material(call: Call, _request: object, keys: Keys) -> None:
 def _enable(call: Call, request: api.EnableKeyRotationRequest, keys: Keys) -> None:
     key = keys[0].key
     _require_rotating_kind(key)
-    require_primary(call, key)
+    _refuse_replica(call, key)
     period = request.rotation_period_in_days or _DEFAULT_PERIOD
     call.services.store.keys.update(call.write(), key, rotation_period=period, next_rotation=call.now + period * DAY)
 
@@ -49,7 +55,7 @@ def _enable(call: Call, request: api.EnableKeyRotationRequest, keys: Keys) -> No
 def _disable(call: Call, _request: api.DisableKeyRotationRequest, keys: Keys) -> None:
     key = keys[0].key
     _require_rotating_kind(key)
-    require_primary(call, key)
+    _refuse_replica(call, key)
     call.services.store.keys.update(call.write(), key, rotation_period=None, next_rotation=None)
 
 
@@ -75,7 +81,7 @@ def _status(call: Call, _request: api.GetKeyRotationStatusRequest, keys: Keys) -
 def _on_demand(call: Call, _request: api.RotateKeyOnDemandRequest, keys: Keys) -> api.RotateKeyOnDemandResponse:
     key = keys[0].key
     _require_rotating_kind(key)
-    require_primary(call, key)
+    _refuse_replica(call, key)
     limit = call.services.quotas.on_demand_rotations_per_key
     if key.on_demand_rotations >= limit:
         raise LimitExceededException(
@@ -86,12 +92,10 @@ def _on_demand(call: Call, _request: api.RotateKeyOnDemandRequest, keys: Keys) -
         pending = next((m for m in keys[0].materials.values() if lifecycle.awaits_rotation(m.state)), None)
         if pending is None:
             raise KMSInvalidStateException(f"No available key material pending rotation for the key: {call.arn(key)}.")
-        _rotate(call, key, pending.material_id, "ON_DEMAND")
+        material_id = pending.material_id
     else:
-        _rotate(call, key, _add_material(call, key), "ON_DEMAND")
-    primary = call.services.store.keys.load(call.write().connection, key.key_id, key.region)
-    assert primary is not None
-    call.services.store.keys.update(call.write(), primary.key, on_demand_rotations=primary.key.on_demand_rotations + 1)
+        material_id = _add_material(call, key)
+    _rotate(call, key, material_id, "ON_DEMAND", on_demand_rotations=key.on_demand_rotations + 1)
     return api.RotateKeyOnDemandResponse(key_id=call.arn(key))
 
 
@@ -107,8 +111,9 @@ def _add_material(call: Call, key: Key) -> str:
     return material_id
 
 
-def _rotate(call: Call, key: Key, material_id: str, rotation_type: str) -> None:
-    """Make the material that waits the current one, in every Region of the key."""
+def _rotate(call: Call, key: Key, material_id: str, rotation_type: str, **settings: Any) -> None:
+    """Make the material that waits the current one, in every Region of the key; ``settings`` are the rotation's own,
+    which ``key`` keeps."""
     txn, store = call.write(), call.services.store
     for member in family(call, key):
         materials = store.keys.materials.load(txn.connection, member.key_id, member.region)
@@ -118,7 +123,7 @@ def _rotate(call: Call, key: Key, material_id: str, rotation_type: str) -> None:
         store.keys.materials.update(
             txn, materials[material_id], state=lifecycle.CURRENT, rotated_at=call.now, rotation_type=rotation_type
         )
-        store.keys.update(txn, member, material_id=material_id)
+        store.keys.update(txn, member, material_id=material_id, **(settings if member.region == key.region else {}))
 
 
 def _automatic(call: Call, _request: DueKey, keys: Keys) -> None:
@@ -126,13 +131,10 @@ def _automatic(call: Call, _request: DueKey, keys: Keys) -> None:
     due, period = key.next_rotation, key.rotation_period
     if due is None or period is None or due > call.now:
         raise ValidationException(f"{call.arn(key)} is not due")
-    _rotate(call, key, _add_material(call, key), "AUTOMATIC")
     following = due + period * DAY
     if following <= call.now:
         following = call.now + period * DAY  # the server, or the key, was off for longer than a period
-    rotated = call.services.store.keys.load(call.write().connection, key.key_id, key.region)
-    assert rotated is not None
-    call.services.store.keys.update(call.write(), rotated.key, next_rotation=following)
+    _rotate(call, key, _add_material(call, key), "AUTOMATIC", next_rotation=following)
 
 
 def _list(call: Call, request: api.ListKeyRotationsRequest, keys: Keys) -> api.ListKeyRotationsResponse:

@@ -43,10 +43,8 @@ def wrong_origin(call: Call, key: Key) -> UnsupportedOperationException:
     )
 
 
-def require_primary(call: Call, key: Key) -> None:
-    """Raises UnsupportedOperationException for a replica."""
-    if key.is_replica:
-        raise UnsupportedOperationException(f"{call.arn(key)} is not a multi-region primary key.")
+def not_primary(call: Call, key: Key) -> UnsupportedOperationException:
+    return UnsupportedOperationException(f"{call.arn(key)} is not a multi-region primary key.")
 
 
 def family(call: Call, key: Key) -> list[Key]:

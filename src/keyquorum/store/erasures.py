@@ -3,18 +3,14 @@
 makes the server say that a key was erased.
 """
 
-import logging
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
-from keyquorum.errors import IntegrityError
 from keyquorum.model import Key
 from keyquorum.store import schema
 from keyquorum.store.engine import Transaction
 from keyquorum.store.rowmac import RowMAC
-
-_log = logging.getLogger(__name__)
 
 _ERASURES: Final = schema.erasures
 
@@ -36,15 +32,9 @@ class Erasures:
         txn.connection.execute(sa.insert(_ERASURES).values(self._mac.seal(_ERASURES, values)))
 
     def pending(self, connection: sa.Connection) -> list[Erasure]:
-        found = []
-        for row in connection.execute(sa.select(_ERASURES).order_by(_ERASURES.c.row)).mappings():
-            try:
-                values = self._mac.check(_ERASURES, row, uncovered="row")
-            except IntegrityError:
-                _log.error("row %s of the erasures was tampered with and is not recorded", row["row"])
-            else:
-                found.append(Erasure(row=row["row"], **values))
-        return found
+        rows = connection.execute(sa.select(_ERASURES).order_by(_ERASURES.c.row)).mappings()
+        refusal = "row %s of the erasures was tampered with and is not recorded"
+        return [Erasure(row=row, **values) for row, values in self._mac.proven(_ERASURES, rows, refusal)]
 
     def remove(self, txn: Transaction, row: int) -> bool:
         """Whether this was the first to do so."""

@@ -4,17 +4,13 @@
 Each bears a MAC: what somebody else put here does not become an audit record.
 """
 
-import logging
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
-from keyquorum.errors import IntegrityError
 from keyquorum.store import schema
 from keyquorum.store.engine import Transaction
 from keyquorum.store.rowmac import RowMAC
-
-_log = logging.getLogger(__name__)
 
 _OUTBOX: Final = schema.audit_outbox
 
@@ -44,15 +40,9 @@ class Outbox:
     def waiting(self, connection: sa.Connection, writer: int) -> list[Waiting]:
         """What this writer has not been seen to write, in the order of the changes."""
         query = sa.select(_OUTBOX).where(_OUTBOX.c.writer == writer).order_by(_OUTBOX.c.row)
-        found = []
-        for row in connection.execute(query).mappings():
-            try:
-                values = self._mac.check(_OUTBOX, row, uncovered="row")
-            except IntegrityError:
-                _log.error("row %s of the audit outbox was tampered with and is not written", row["row"])
-            else:
-                found.append(Waiting(row["row"], values["position"], values["event_id"], values["record"]))
-        return found
+        refusal = "row %s of the audit outbox was tampered with and is not written"
+        proven = self._mac.proven(_OUTBOX, connection.execute(query).mappings(), refusal)
+        return [Waiting(row, values["position"], values["event_id"], values["record"]) for row, values in proven]
 
     def writers(self, connection: sa.Connection) -> list[int]:
         """The writers that have left records behind. Unproven."""

@@ -6,12 +6,15 @@ old rows valid. What it cannot show: a row, or the whole database, put back to a
 """
 
 import hmac
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from keyquorum.errors import IntegrityError
+
+_log = logging.getLogger(__name__)
 
 _COLUMN: Final = "mac"
 
@@ -51,6 +54,19 @@ class RowMAC:
         if not carried:
             raise IntegrityError(f"a row of {table.name} does not carry its MAC")
         return values
+
+    def proven(
+        self, table: sa.Table, rows: Iterable[sa.RowMapping], refusal: str
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """(number, values) of each row that is as this program wrote it, of a table whose column ``row`` the database
+        assigns. Of others the log says ``refusal``, which has a place for the number, and they are passed over."""
+        for row in rows:
+            try:
+                values = self.check(table, row, uncovered="row")
+            except IntegrityError:
+                _log.error(refusal, row["row"])
+            else:
+                yield row["row"], values
 
     def _compute(self, table: sa.Table, values: Mapping[str, Any]) -> bytes:
         parts = [table.name.encode()]
