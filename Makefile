@@ -42,7 +42,7 @@ fmt: $(VENV)/dev ## format, and mend what can be mended
 bench: $(VENV)/dev ## measure, and print the table of the README
 	$(BIN)/python bench/run.py $(ARGS)
 
-api: $(VENV)/dev ## generate src/keyquorum/api.py from the pinned service model
+api: $(VENV)/dev ## generate api.py, iam_api.py and sts_api.py from the pinned service models
 	$(BIN)/python scripts/generate_api.py
 
 docs: $(VENV)/dev ## generate docs/operations.md from the registry of operations and the table of specs

@@ -210,7 +210,7 @@ def machine() -> str:
 
 def audited(data: Path) -> int:
     """How many audit records there are."""
-    return sum(path.read_bytes().count(b"\n") for path in (data / "audit").glob("*.jsonl"))
+    return sum(path.read_bytes().count(b"\n") for path in (data / "audit").glob("[0-9]*.jsonl"))
 
 
 # -- the whole

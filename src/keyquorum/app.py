@@ -6,10 +6,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from keyquorum import bootstrap, seed
+from keyquorum import bootstrap, seed, seeding
 from keyquorum.arns import ArnLayout
-from keyquorum.audit import AuditLog
+from keyquorum.audit.signing import LABEL, Signer
+from keyquorum.audit.trail import Trail
 from keyquorum.authn.credentials import Authenticator
+from keyquorum.authn.federation import Federation
 from keyquorum.authn.refusals import Refusals
 from keyquorum.clock import Clock
 from keyquorum.config import Settings
@@ -17,6 +19,7 @@ from keyquorum.custody.seal import KeySeal, Seal, create_key_file, read_key_file
 from keyquorum.jobs import due
 from keyquorum.jobs.ticker import Ticker
 from keyquorum.journal import Journal
+from keyquorum.jwks import KeySets
 from keyquorum.keyring import Keyring
 from keyquorum.layout import DataDirectory
 from keyquorum.model import ROOT, AccessKey, Caller
@@ -38,12 +41,14 @@ _STEPS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A data directory, or the memory of a development server, opened with its seal. ``audit`` is not yet in it."""
+    """A data directory, or the memory of a development server, opened with its seal. ``signer`` is for checkpoints of
+    the audit log, which is not yet in it."""
 
     database: Database
     store: Store
     keyring: Keyring
     pages: Marker
+    signer: Signer
 
 
 def open_data(data: Path | None, lock_timeout: float, *, create: bool) -> Opened:
@@ -74,7 +79,7 @@ def open_data(data: Path | None, lock_timeout: float, *, create: bool) -> Opened
         migrate.require_current(database)
     root, keyring = bootstrap.open_root(database, seal)
     store = Store(database, RowMAC(root.derive("row mac")))
-    return Opened(database, store, keyring, Marker(root.derive("list markers")))
+    return Opened(database, store, keyring, Marker(root.derive("list markers")), Signer(root.derive(LABEL)))
 
 
 class Service:
@@ -87,19 +92,8 @@ class Service:
         self._seed = seed.read(settings.seed) if settings.seed is not None else None
         opened = open_data(settings.data, settings.lock_timeout, create=True)
         self.database, self.store, self.keyring = opened.database, opened.store, opened.keyring
-        self.new_access_key = self._populate()
-        if settings.data is None:
-            self.audit = AuditLog.discarding()
-            self.journal = Journal(self.database, self.store.outbox, self.audit)
-        else:
-            directory = DataDirectory(settings.data).audit
-            self.audit = AuditLog.open(directory, sync=settings.audit_sync)
-            self.journal = Journal(self.database, self.store.outbox, self.audit)
-            self.journal.recover()
-            self.journal.recover_others(directory, sync=settings.audit_sync)
-        self.authenticator = Authenticator(self.store, self.keyring, self._stand_in(), settings.regions)
         self.usage = UsageLog(self.database)
-        services = Services(
+        self._services = Services(
             self.store,
             self.keyring,
             opened.pages,
@@ -109,15 +103,37 @@ class Service:
             settings.regions,
             settings.development,
         )
+        self.new_access_key = self._populate()
+        directory = None if settings.data is None else DataDirectory(settings.data).audit
+        self.audit = Trail(
+            directory,
+            opened.signer,
+            sync=settings.audit_sync,
+            rotate_size=settings.audit_rotate_size,
+            copies=settings.audit_sinks,
+        )
+        self.journal = Journal(self.database, self.store.outbox, self.audit.log)
+        if directory is not None:
+            self.journal.recover()
+            self.journal.recover_others(directory, sync=settings.audit_sync)
+            self.audit.state()
+        self.authenticator = Authenticator(
+            self.store, self.keyring, settings.region, self._stand_in(), settings.regions
+        )
+        federation = Federation(self.store, KeySets(), settings.region)
         self.refusals = Refusals()
-        self.pipeline = Pipeline(services, self.authenticator, self.journal, self.usage, self.refusals, self.clock)
+        self.pipeline = Pipeline(
+            self._services, self.authenticator, federation, self.journal, self.usage, self.refusals, self.clock
+        )
         self._ticker = Ticker(self.run_jobs)
 
     def run_jobs(self) -> None:
         """Everything that is due, and the caches rid of what is stale."""
         try:
             self.journal.retry()
+            self.audit.tick()
             self.usage.write()
+            self.authenticator.write_uses()
             due.run(self.store, self.pipeline, self.clock)
         finally:
             self.database.generations.follow()
@@ -148,10 +164,12 @@ class Service:
             _log.warning("requests that failed authentication since the start: %s", dict(self.refusals.counts))
         try:
             self.usage.write()
+            self.authenticator.write_uses()
         finally:
             self.close()
 
     def close(self) -> None:
+        self.audit.state()
         self.audit.close()
         self.database.close()
 
@@ -172,7 +190,7 @@ class Service:
         with self.database.write() as txn:
             made = bootstrap.ensure_account(txn, self.store, self.keyring, settings.account, now)
         if self._seed is not None:
-            bootstrap.apply_seed(self.store, self.keyring, self._seed, settings.account, settings.region, now)
+            seeding.apply(self._services, self._seed, settings.account, settings.region, now)
         return made
 
     def _stand_in(self) -> Caller | None:

@@ -95,3 +95,7 @@ class ArnLayout(msgspec.Struct, frozen=True):
 
     def alias(self, region: str, account: str, name: str) -> str:
         return self._prefix(region, account) + name
+
+
+LAYOUTS: Final = (ArnLayout(AWS), ArnLayout(VERENC))
+"""Both, the one that policies are usually written in first."""

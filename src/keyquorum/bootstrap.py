@@ -1,20 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a server finds or makes at its start: root key, keyring, the account's root, the seed. Every step looks first
-and writes under the write lock, so that two servers may start on one empty data directory at once."""
+"""What a server finds or makes at its start: root key, keyring, the account's root. Every step looks first and writes
+under the write lock, so that two servers may start on one empty data directory at once."""
 
 import logging
 
 import sqlalchemy as sa
 
-from keyquorum import lifecycle
-from keyquorum.authz.policy import default_key_policy
 from keyquorum.custody.root import RootKey
 from keyquorum.custody.seal import Seal
-from keyquorum.errors import IncorrectKeyMaterialException, UnsupportedOperationException
-from keyquorum.keyring import Keyring, new_access_key_id, new_principal_id, new_secret
-from keyquorum.model import ROOT, USER, AccessKey, Alias, Key, Principal
-from keyquorum.seed import Seed, SeedError, SeedKey, SeedUser
-from keyquorum.specs import ENCRYPT_DECRYPT
+from keyquorum.keyring import Keyring, new_access_key_id, new_secret, new_unique_id
+from keyquorum.model import ROOT, USER, AccessKey, Principal
 from keyquorum.store import roots, schema
 from keyquorum.store.engine import Database, Transaction
 from keyquorum.store.store import Store
@@ -57,72 +52,11 @@ def ensure_account(txn: Transaction, store: Store, keyring: Keyring, account: st
     if store.keys.any_of(txn.connection, account):
         _log.error("account %s has keys and has lost its root; no other is made", account)
         return None
-    root = Principal(new_principal_id(), account, ROOT, ROOT)
-    store.identities.insert_principal(txn, root)
+    root = Principal(new_unique_id(USER), account, ROOT, ROOT, created_at=now)
+    store.identities.insert(txn, root)
     access_key = keyring.new_access_key(new_access_key_id(), root.principal_id, new_secret(), now)
-    store.identities.insert_access_key(txn, access_key)
+    store.access_keys.insert(txn, access_key, root)
     return access_key
-
-
-def apply_seed(store: Store, keyring: Keyring, seed: Seed, account: str, region: str, now: float) -> None:
-    """Make what the seed names and is not there; ``account`` and ``region`` are the defaults. All of it, or nothing."""
-    with store.database.write() as txn:
-        for entry in seed.account:
-            ensure_account(txn, store, keyring, entry.id, now)
-        for user in seed.user:
-            _apply_user(txn, store, keyring, user, user.account or account, now)
-        for number, key in enumerate(seed.key, 1):
-            try:
-                _apply_key(txn, store, keyring, key, key.account or account, key.region or region, now)
-            except (IncorrectKeyMaterialException, UnsupportedOperationException) as error:
-                problem = error.message or f"is no key material for spec {key.spec}"
-                raise SeedError(f"the seed file, [[key]] number {number}, material: {problem}") from error
-
-
-def _apply_user(txn: Transaction, store: Store, keyring: Keyring, user: SeedUser, account: str, now: float) -> None:
-    ensure_account(txn, store, keyring, account, now)
-    principal = store.identities.principal(txn.connection, account, USER, user.name)
-    if principal is None:
-        principal = Principal(new_principal_id(), account, USER, user.name, user.policy)
-        store.identities.insert_principal(txn, principal)
-    if store.identities.access_key(txn.connection, user.access_key_id) is None:
-        access_key = keyring.new_access_key(user.access_key_id, principal.principal_id, user.secret_access_key, now)
-        store.identities.insert_access_key(txn, access_key)
-
-
-def _apply_key(
-    txn: Transaction, store: Store, keyring: Keyring, seed: SeedKey, account: str, region: str, now: float
-) -> None:
-    if not store.keys.is_taken(txn.connection, seed.id):
-        ensure_account(txn, store, keyring, account, now)
-        material = None
-        if seed.material is not None:
-            secret = keyring.parse_material(seed.spec, bytes.fromhex(seed.material))
-            material = keyring.wrap_material(seed.id, region, secret, now)
-        elif seed.origin == "AWS_KMS":
-            material = keyring.wrap_material(seed.id, region, keyring.generate(seed.spec), now)
-        key = Key(
-            key_id=seed.id,
-            account=account,
-            region=region,
-            spec=seed.spec,
-            usage=seed.usage or ENCRYPT_DECRYPT,
-            origin=seed.origin,
-            state=seed.state if material is not None else lifecycle.PENDING_IMPORT,
-            description=seed.description,
-            created_at=now,
-            material_id=material.material_id if material is not None else "",
-            deletion_date=None if seed.deletion_date is None else seed.deletion_date.timestamp(),
-            tags=tuple(sorted(seed.tags.items())),
-        )
-        store.keys.insert(txn, key, [material] if material else [], seed.policy or default_key_policy(account))
-    record = store.keys.load(txn.connection, seed.id, region)
-    if record is None:
-        return  # deleted since: a key ID is never used again, and its aliases went with it
-    place = (record.key.account, record.key.region)
-    for name in seed.aliases:
-        if store.aliases.load(txn.connection, *place, name) is None:
-            store.aliases.insert(txn, Alias(*place, name, seed.id, now, now))
 
 
 def empty(store: Store) -> None:

@@ -12,6 +12,7 @@ from keyquorum.quotas import Quotas
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _LONGEST_TIMEOUT: Final = 3600.0
+_SMALLEST_FILE: Final = 1024 * 1024
 
 
 class ConfigError(Exception):
@@ -20,7 +21,7 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``data`` is None for a server that keeps everything in memory. Times in seconds."""
+    """``data`` is None for a server that keeps everything in memory. Times in seconds, sizes in bytes."""
 
     data: Path | None
     host: str = "127.0.0.1"
@@ -32,6 +33,8 @@ class Settings:
     arn_format: str = AWS
     development: bool = False
     audit_sync: bool = False
+    audit_rotate_size: int = 256 * 1024 * 1024
+    audit_sinks: tuple[str, ...] = ()
     lock_timeout: float = 5.0
     trusted_proxies: tuple[Network, ...] = ()
     regions: frozenset[str] | None = None
@@ -54,6 +57,8 @@ class Settings:
             raise ConfigError(f"--port must be between 0 and 65535, not {self.port}")
         if self.workers < 1:
             raise ConfigError("--workers must be at least 1")
+        if self.audit_rotate_size < _SMALLEST_FILE:
+            raise ConfigError("--audit-rotate-size must be at least 1 MiB")
         if not 0 < self.lock_timeout <= _LONGEST_TIMEOUT:  # NaN fails too
             raise ConfigError(f"--lock-timeout must be more than 0 seconds, and at most {_LONGEST_TIMEOUT:.0f}")
         if not self.development and self.data is None:

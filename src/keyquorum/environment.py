@@ -10,6 +10,7 @@ from keyquorum.app import open_data
 from keyquorum.custody.seal import SealError
 from keyquorum.errors import IntegrityError, KMSError
 from keyquorum.layout import DataDirectory, Endpoint
+from keyquorum.model import ROOT
 from keyquorum.store.migrate import SchemaError
 
 
@@ -27,17 +28,20 @@ def read(data: Path) -> dict[str, str]:
     try:
         opened = open_data(data, lock_timeout=5.0, create=False)  # as it is: nothing is made or upgraded
         with opened.database.read() as connection:
-            access_key = opened.store.identities.root_access_key(connection, endpoint.account)
-        if access_key is None:
-            raise NoServerError(f"the root of account {endpoint.account} has no access key")
-        secret = opened.keyring.secret_of(access_key)
+            root = opened.store.identities.principal(connection, endpoint.account, ROOT, ROOT)
+            found = [] if root is None else opened.store.access_keys.of(connection, root.principal_id)
+        access_keys = [key for key in found if key.public_key is None and key.status == "Active"]
+        if not access_keys:
+            raise NoServerError(f"the root of account {endpoint.account} has no access key with a secret here")
+        secret = opened.keyring.secret_of(access_keys[0])
         opened.database.close()
     except (IntegrityError, KMSError, OSError, SchemaError, SealError) as error:
         raise NoServerError(f"the data directory {data} cannot be opened: {error}") from error
     return {
         "AWS_ENDPOINT_URL_KMS": endpoint.url,
         "AWS_ENDPOINT_URL_STS": endpoint.url,
-        "AWS_ACCESS_KEY_ID": access_key.access_key_id,
+        "AWS_ENDPOINT_URL_IAM": endpoint.url,
+        "AWS_ACCESS_KEY_ID": access_keys[0].access_key_id,
         "AWS_SECRET_ACCESS_KEY": secret,
         "AWS_REGION": endpoint.region,
         # The name that boto3 and version 1 of the AWS CLI read instead.

@@ -184,6 +184,57 @@ class TagException(KMSError):
     pass
 
 
+# -- IAM and STS
+
+
+class DeleteConflictException(KMSError):
+    status = 409
+
+
+class EntityAlreadyExistsException(KMSError):
+    status = 409
+
+
+class InvalidInputException(KMSError):
+    pass
+
+
+class NoSuchEntityException(KMSError):
+    status = 404
+
+
+class IDPCommunicationErrorException(KMSError):
+    pass
+
+
+class IDPRejectedClaimException(KMSError):
+    status = 403
+
+
+class InvalidIdentityTokenException(KMSError):
+    pass
+
+
+class InvalidParameterValueException(KMSError):
+    pass
+
+
+class PackedPolicyTooLargeException(KMSError):
+    pass
+
+
+class ExpiredTokenException(KMSError):
+    """The session that a request is signed with is over."""
+
+
+class ExpiredWebIdentityTokenException(KMSError):
+    """The web identity token that a request brings has expired. STS has a code for it that looks like the other's."""
+
+    @property
+    def code(self) -> str:
+        return ExpiredTokenException.__name__
+
+
 # -- ours to blame: the three that the model marks as faults
 
 

@@ -2,6 +2,7 @@
 """How an audit record and a change become one: the record commits in the change's transaction (outbox), then goes into
 the audit file at once. What a process had no time to write is written when its audit file is opened again.
 
+No change commits before the audit file has room for its record, and none while records of others wait for that file.
 A row leaves the outbox with the writer's next change, so that no change pays for a second commit.
 """
 
@@ -10,16 +11,18 @@ import threading
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from keyquorum.audit import WRITERS, AuditLog
+from keyquorum.audit.log import WRITERS, AuditLog
+from keyquorum.audit.record import second_of
 from keyquorum.errors import DependencyTimeoutException
 from keyquorum.store.engine import Database, Transaction
 from keyquorum.store.outbox import Outbox
 
 _log = logging.getLogger(__name__)
 
-# So many records of committed changes may wait for an audit file that cannot be written; then changes are refused.
-_BACKLOG: Final = 1000
 _AT_ONCE: Final = 500
+#: How much the time of a record may be ahead of the disk's, in seconds.
+_SLACK: Final = 60.0
+_REFUSAL: Final = "The audit log cannot be written, so the request is refused and nothing was changed."
 
 
 class Entry(NamedTuple):
@@ -38,16 +41,26 @@ class Journal:
         self._lock = threading.Lock()
         self._written: list[int] = []
         self._unwritten: dict[int, bytes] = {}
+        self._rotations = log.rotations
 
     def write(self, records: list[bytes]) -> None:
-        """The records of requests that changed nothing, in one write. Raises OSError if they cannot be written."""
-        self._log.write(records)
+        """The records of requests that changed nothing, in one write. Raises DependencyTimeoutException if they cannot
+        be written."""
+        try:
+            self._log.write(records)
+        except OSError as error:
+            raise _refusal(error) from error
 
     def enter(self, txn: Transaction, event_id: str, record: bytes) -> Entry:
-        """Put the record of a change into the change's transaction, and clear out what is known to be written."""
+        """Put the record of a change into the change's transaction, and clear out what is known to be written.
+
+        Raises DependencyTimeoutException if the audit file has no room for it, or could not be written before."""
         with self._lock:
-            if len(self._unwritten) >= _BACKLOG:
-                raise DependencyTimeoutException(detail="too many audit records wait for the audit file")
+            try:
+                self._write_what_waits()
+                self._log.reserve()
+            except OSError as error:
+                raise _refusal(error) from error
             done = self._written[:_AT_ONCE]
         if done:
             self._outbox.remove(txn, done)
@@ -57,25 +70,40 @@ class Journal:
     def publish(self, entry: Entry) -> None:
         """After the commit: into the audit file. If that fails the record waits in the outbox; the change stands."""
         with self._lock:
-            cleared = set(entry.cleared)
-            self._written = [row for row in self._written if row not in cleared]
+            self._forget(entry.cleared)
             self._unwritten[entry.row] = entry.record
-            self._write_what_waits()
+            self._try_what_waits()
 
     def retry(self) -> None:
-        """Try again to write what ``publish`` could not."""
+        """Try again to write what ``publish`` could not. What stands in a file that was put aside leaves the outbox, so
+        that it is never looked for in more than the newest files."""
         with self._lock:
-            if self._unwritten:
-                self._write_what_waits()
+            self._try_what_waits()
+            rotations, done = self._log.rotations, list(self._written)
+            if rotations == self._rotations:
+                return
+        if done:
+            with self._database.write() as txn:
+                self._outbox.remove(txn, done)
+        with self._lock:
+            self._rotations = rotations
+            self._forget(done)
 
-    def _write_what_waits(self) -> None:
+    def _try_what_waits(self) -> None:
         try:
-            self._log.write(list(self._unwritten.values()))
+            self._write_what_waits()
         except OSError as error:
             _log.error("audit records wait in the database, the audit file cannot be written: %s", error)
-            return
-        self._written += self._unwritten
-        self._unwritten.clear()
+
+    def _write_what_waits(self) -> None:
+        if self._unwritten:
+            self._log.write_reserved(list(self._unwritten.values()))
+            self._written += self._unwritten
+            self._unwritten.clear()
+
+    def _forget(self, rows: list[int]) -> None:
+        cleared = set(rows)
+        self._written = [row for row in self._written if row not in cleared]
 
     def recover(self) -> None:
         """Write what an earlier process with this audit file committed and did not write."""
@@ -99,10 +127,15 @@ class Journal:
             waiting = self._outbox.waiting(connection, log.writer)
         if not waiting:
             return
-        there = log.contains_after(min(w.position for w in waiting), [w.event_id for w in waiting])
+        since = min(second_of(w.record) for w in waiting) - _SLACK
+        there = log.find(min(w.position for w in waiting), [w.event_id for w in waiting], since)
         # By event: a row that somebody has copied is no second event.
         missing = {w.event_id: w.record for w in waiting if w.event_id not in there}
         if missing:
-            log.write(list(missing.values()))
+            log.write_reserved(list(missing.values()))
         with self._database.write() as txn:
             self._outbox.remove(txn, [w.row for w in waiting])
+
+
+def _refusal(error: OSError) -> DependencyTimeoutException:
+    return DependencyTimeoutException(_REFUSAL, detail=f"the audit log cannot be written: {error}")

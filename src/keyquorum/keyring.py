@@ -9,9 +9,11 @@ goes when that goes.
 import hmac
 import os
 import secrets
-from typing import Any
+from typing import Any, Final
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from keyquorum import blob, lifecycle
 from keyquorum.authz.authorize import AuthorizedKey
@@ -20,7 +22,7 @@ from keyquorum.crypto.provider import Agreement, Encapsulation, Encrypter, Mac, 
 from keyquorum.crypto.xaes import KEY_SIZE, NONCE_SIZE, XAES256GCM
 from keyquorum.custody.root import RootKey
 from keyquorum.errors import IncorrectKeyException, IntegrityError, InvalidCiphertextException
-from keyquorum.model import AccessKey, KeyMaterial
+from keyquorum.model import GROUP, ROLE, AccessKey, KeyMaterial
 
 
 def _bound_to(*parts: str) -> bytes:
@@ -199,13 +201,35 @@ class Keyring:
             raise IntegrityError("a wrapped secret does not open for what its row says it is") from error
 
 
+_ID_PREFIXES: Final = {ROLE: "AROA", GROUP: "AGPA", "Policy": "ANPA"}
+
+
+def access_key_without_secret(access_key_id: str, principal_id: str, public_key: bytes, now: float) -> AccessKey | None:
+    """An access key for SigV4A alone, whose owner keeps the secret; None unless ``public_key`` is a P-256 key, as a
+    SubjectPublicKeyInfo in DER."""
+    try:
+        loaded = load_der_public_key(public_key)
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    if not isinstance(loaded, EllipticCurvePublicKey) or not isinstance(loaded.curve, SECP256R1):
+        return None
+    canonical = loaded.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return AccessKey(access_key_id, principal_id, 0, b"", now, public_key=canonical)
+
+
 def new_access_key_id() -> str:
     """20 characters in AWS's form (IAM user guide, "IAM identifiers")."""
     return "AKIA" + _base32(16)
 
 
-def new_principal_id() -> str:
-    return "AIDA" + _base32(17)
+def new_session_key_id() -> str:
+    """The access key ID of temporary credentials."""
+    return "ASIA" + _base32(16)
+
+
+def new_unique_id(kind: str) -> str:
+    """The unique ID of a principal of this kind, or of a ``Policy``."""
+    return _ID_PREFIXES.get(kind, "AIDA") + _base32(17)
 
 
 def new_secret() -> str:

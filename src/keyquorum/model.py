@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The nouns: requests, callers, keys, aliases, identities. Values only; nothing here loads, decides or decrypts."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -10,7 +10,8 @@ class HttpRequest(msgspec.Struct, frozen=True, gc=False):
     """One HTTP request as it came over the socket: nothing decoded, nothing normalised.
 
     ``target`` is the raw request target (path and query). Header names are in lower case; values are raw bytes,
-    in the order of arrival, duplicates included. ``peer`` is the client's address without port.
+    in the order of arrival, duplicates included. ``peer`` is the client's address without port,
+    ``secure`` whether TLS protected the request.
     ``by_name`` is made of the headers; of duplicates it has the last, so whoever minds must compare lengths.
     """
 
@@ -19,6 +20,7 @@ class HttpRequest(msgspec.Struct, frozen=True, gc=False):
     headers: list[tuple[bytes, bytes]]
     body: bytes
     peer: str
+    secure: bool = False
     by_name: dict[bytes, bytes] = {}
 
     def __post_init__(self) -> None:
@@ -36,10 +38,36 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     record: bytes | None = None
 
 
+class Session(msgspec.Struct, frozen=True):
+    """Temporary credentials of a user or a role. Times are seconds since the epoch.
+
+    ``policies`` are the session policies that were passed inline, ``policy_arns`` those passed by name. ``mfa_at`` is
+    when a second factor was seen. ``federated`` is the ARN of the OIDC provider that vouched for who assumed the role,
+    ``web_user`` the subject that it named, and ``claims`` are the condition keys, in lower case, that its token gave.
+    """
+
+    name: str
+    issued_at: float
+    expires_at: float
+    policies: tuple[str, ...] = ()
+    policy_arns: tuple[str, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    transitive: tuple[str, ...] = ()
+    source_identity: str | None = None
+    mfa_at: float | None = None
+    federated: str | None = None
+    web_user: str | None = None
+    claims: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
 class Caller(msgspec.Struct, frozen=True):
     """Who signed the request, and where it is to act.
 
-    ``region`` is the credential scope's. ``kind`` is CloudTrail's userIdentity type: Root, IAMUser or AWSService.
+    ``region`` is the credential scope's. ``kind`` is CloudTrail's userIdentity type: Root, IAMUser, AssumedRole,
+    WebIdentityUser or AWSService. Of a role's session, ``arn`` and ``principal_id`` are the session's (AROA...:name);
+    ``identity_id`` is the unique ID of the user or role in any case. ``session`` is there for temporary credentials.
+    ``region_set`` are the Regions that a SigV4A signature is for, as patterns; its scope has no Region, so that
+    ``region`` is then settled once the request has been read.
     """
 
     account: str
@@ -48,6 +76,10 @@ class Caller(msgspec.Struct, frozen=True):
     principal_id: str
     kind: str
     access_key_id: str = ""
+    identity_id: str = ""
+    role_arn: str | None = None
+    session: Session | None = None
+    region_set: tuple[str, ...] = ()
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -122,13 +154,25 @@ class KeyMaterial(msgspec.Struct, frozen=True):
         return f"KeyMaterial({self.material_id!r}, key_id={self.key_id!r}, region={self.region!r})"
 
 
+class ResourcePolicy(msgspec.Struct, frozen=True):
+    """A resource-based policy. ``bound``: the ARNs of its principals -> the unique IDs that they had when it was put,
+    or None where it compares ARNs."""
+
+    document: str
+    bound: dict[str, str] | None = None
+
+
 class KeyRecord(msgspec.Struct, frozen=True):
-    """A key and all its materials, as loaded and verified in one snapshot. ``opened`` holds what the keyring has opened
-    of them, so that it goes when the record does."""
+    """A key, all its materials, its policy and the names of its aliases, as loaded and verified in one snapshot.
+    ``opened`` holds what the keyring has opened of the materials, ``ready`` what has been made of the policy, so that
+    they go when the record does. One without a policy is made to be described, and gives nobody a right."""
 
     key: Key
     materials: dict[str, KeyMaterial]
+    policy: ResourcePolicy | None = None
+    aliases: tuple[str, ...] = ()
     opened: dict[str, object] = msgspec.field(default_factory=dict)
+    ready: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def ends(self) -> float | None:
         """When the first of its imported materials expires."""
@@ -137,7 +181,8 @@ class KeyRecord(msgspec.Struct, frozen=True):
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """A grant. Principals are ARNs, service principals host names; ``constraints`` is the model's JSON, canonical."""
+    """A grant. Principals are ARNs, service principals host names; ``constraints`` is the model's JSON, canonical.
+    ``grantee_id`` and ``retiring_id`` are the unique IDs that the principals had when it was made."""
 
     grant_id: str
     key_id: str
@@ -152,6 +197,8 @@ class Grant(msgspec.Struct, frozen=True):
     grantee_is_service: bool = False
     retiring_is_service: bool = False
     version: int = 1
+    grantee_id: str | None = None
+    retiring_id: str | None = None
 
 
 class Alias(msgspec.Struct, frozen=True):
@@ -167,24 +214,99 @@ class Alias(msgspec.Struct, frozen=True):
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """An identity. ``principal_id`` is unique for ever, so that a name used again is another principal."""
+    """A user, group, role, or an account's root, with all that it is and may.
+
+    ``principal_id`` is unique for ever, so that a name used again is another principal. ``inline`` are (name, document)
+    pairs, ``attached`` and ``boundary`` ARNs of managed policies, ``member_of`` the IDs of a user's groups. A role has
+    ``trust``, its trust policy, with what that is bound to, and ``max_session``, in seconds.
+    """
 
     principal_id: str
     account: str
     kind: str
     name: str
-    policy: str | None = None
+    path: str = "/"
+    created_at: float = 0.0
+    tags: tuple[tuple[str, str], ...] = ()
+    inline: tuple[tuple[str, str], ...] = ()
+    attached: tuple[str, ...] = ()
+    boundary: str | None = None
+    member_of: tuple[str, ...] = ()
+    trust: ResourcePolicy | None = None
+    max_session: int = 3600
+    description: str = ""
     version: int = 1
 
     @property
     def arn(self) -> str:
         """The IAM ARN (IAM user guide, "IAM identifiers")."""
-        resource = "root" if self.kind == ROOT else f"user/{self.name}"
+        resource = "root" if self.kind == ROOT else f"{_RESOURCE_TYPES[self.kind]}{self.path}{self.name}"
         return f"arn:aws:iam::{self.account}:{resource}"
 
 
+class PolicyVersion(msgspec.Struct, frozen=True):
+    version_id: str
+    document: str
+    created_at: float
+
+
+class ManagedPolicy(msgspec.Struct, frozen=True):
+    """A customer managed policy. ``last_version`` is the number of the newest version that there ever was."""
+
+    policy_id: str
+    account: str
+    name: str
+    path: str
+    description: str
+    created_at: float
+    updated_at: float
+    versions: tuple[PolicyVersion, ...]
+    default_version: str
+    last_version: int = 1
+    tags: tuple[tuple[str, str], ...] = ()
+    version: int = 1
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:iam::{self.account}:policy{self.path}{self.name}"
+
+    @property
+    def document(self) -> str:
+        """The document in force."""
+        return next(v.document for v in self.versions if v.version_id == self.default_version)
+
+
+class OIDCProvider(msgspec.Struct, frozen=True):
+    """An OpenID Connect provider. ``url`` is the issuer without its scheme; ``jwks`` is its JSON Web Key Set, or None
+    where that is fetched from it."""
+
+    account: str
+    url: str
+    client_ids: tuple[str, ...]
+    thumbprints: tuple[str, ...]
+    jwks: str | None
+    created_at: float
+    tags: tuple[tuple[str, str], ...] = ()
+    version: int = 1
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:iam::{self.account}:oidc-provider/{self.url}"
+
+
+class IdentityRecord(msgspec.Struct, frozen=True):
+    """A principal with its groups and all managed policies that concern it, by ARN, as loaded in one snapshot.
+    ``ready`` holds what has been made of them, so that it goes when the record does."""
+
+    principal: Principal
+    groups: tuple[Principal, ...] = ()
+    managed: dict[str, str] = {}
+    ready: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
 class AccessKey(msgspec.Struct, frozen=True):
-    """An access key; its secret is wrapped under a keyring key."""
+    """An access key; its secret is wrapped under a keyring key. One for SigV4A alone has no secret here but
+    ``public_key``, a SubjectPublicKeyInfo in DER. ``status`` is Active or Inactive."""
 
     access_key_id: str
     principal_id: str
@@ -192,6 +314,8 @@ class AccessKey(msgspec.Struct, frozen=True):
     wrapped_secret: bytes
     created_at: float
     version: int = 1
+    status: str = "Active"
+    public_key: bytes | None = None
 
     def __repr__(self) -> str:
         return f"AccessKey({self.access_key_id!r})"
@@ -199,4 +323,15 @@ class AccessKey(msgspec.Struct, frozen=True):
 
 ROOT: Final = "Root"
 USER: Final = "IAMUser"
+ROLE: Final = "Role"
+GROUP: Final = "Group"
+ASSUMED_ROLE: Final = "AssumedRole"
+WEB_IDENTITY: Final = "WebIdentityUser"
 SERVICE: Final = "AWSService"
+
+_RESOURCE_TYPES: Final = {USER: "user", ROLE: "role", GROUP: "group"}
+
+
+def identities_name(account: str) -> str:
+    """What all that is cached of an account's identities goes by: a change to one drops them all."""
+    return f"iam:{account}"

@@ -7,12 +7,13 @@ worker thread. Which fault is told when several apply is AWS's order, and pinned
 
 import logging
 import time
-from typing import Any
+from typing import Any, Final
 
 from keyquorum import lifecycle, recording
+from keyquorum.access import Access
 from keyquorum.authn.credentials import Authenticator
+from keyquorum.authn.federation import Federation
 from keyquorum.authn.refusals import Refusals
-from keyquorum.authz.authorize import authorize
 from keyquorum.clock import Clock
 from keyquorum.errors import (
     DryRunOperationException,
@@ -20,7 +21,6 @@ from keyquorum.errors import (
     KMSError,
     KMSInternalException,
     UnknownOperationException,
-    UnsupportedOperationException,
     ValidationException,
     WouldBlock,
 )
@@ -28,14 +28,17 @@ from keyquorum.journal import Journal
 from keyquorum.model import Answer, Caller, HttpRequest
 from keyquorum.ops import registry
 from keyquorum.ops.operation import Call, Keys, Operation, Services
-from keyquorum.resolve import resolve
+from keyquorum.ops.sts import BY_WEB_IDENTITY
+from keyquorum.resolve import region_of, resolve
 from keyquorum.specs import SPECS
 from keyquorum.store.store import CachedView, LockedView, View
 from keyquorum.usagelog import UsageLog
-from keyquorum.wire import query
 from keyquorum.wire.protocols import JSON11, Protocol, protocol_of
 
 _log = logging.getLogger(__name__)
+
+#: Longer than any plaintext or ciphertext. What a policy has to compare in it can take as long as making a key.
+_LONG_BODY: Final = 10 * 1024
 
 
 class Pipeline:
@@ -43,6 +46,7 @@ class Pipeline:
         self,
         services: Services,
         authenticator: Authenticator,
+        federation: Federation,
         journal: Journal,
         usage: UsageLog,
         refusals: Refusals,
@@ -51,6 +55,7 @@ class Pipeline:
         self._services = services
         self._usage = usage
         self._authenticator = authenticator
+        self._federation = federation
         self._journal = journal
         self._refusals = refusals
         self._clock = clock
@@ -65,8 +70,8 @@ class Pipeline:
             if protocol is None or http.target != b"/":
                 raise UnknownOperationException
             name = protocol.operation(http)
-            # (1) the signature, over the raw bytes
-            caller = self._authenticator.authenticate(http, protocol.service, time.time(), may_block=may_block)
+            # (1) the signature, over the raw bytes; or the token of a web identity, which signs nothing
+            caller = self._caller(http, protocol, name, may_block)
             return self._authenticated(http, protocol, name, caller, request_id, may_block)
         except KMSError as error:
             # Nobody is known to have sent this, so it has no place in the audit log.
@@ -78,16 +83,25 @@ class Pipeline:
             _log.exception("request %s failed before its caller was known", request_id)
             return self._refused(protocol or JSON11, KMSInternalException(), request_id)
 
+    def _caller(self, http: HttpRequest, protocol: Protocol, name: str, may_block: bool) -> Caller:
+        now = self._clock.now()
+        if name == BY_WEB_IDENTITY:
+            request: Any = protocol.decode(name, http.body)
+            return self._federation.authenticate(request.role_arn, request.web_identity_token, now, may_block=may_block)
+        return self._authenticator.authenticate(http, protocol.service, time.time(), now, may_block=may_block)
+
     def _authenticated(
         self, http: HttpRequest, protocol: Protocol, name: str, caller: Caller, request_id: str, may_block: bool
     ) -> Answer:
-        call = Call(self._services, caller, self._clock.now(), request_id, may_wait=may_block)
+        call = Call(self._services, caller, self._clock.now(), request_id, http, may_wait=may_block)
         trace = recording.Trace(call, protocol.event_source, name, http)
         try:
-            operation = _lookup(protocol, name)
+            trace.operation = operation = _lookup(protocol, name)
             # (2) the body, by the model
             trace.request = request = protocol.decode(name, http.body)
-            if operation.computes(request):
+            if caller.region_set:
+                call.caller = self._authenticator.in_region(caller, region_of(request))
+            if operation.computes(request) or len(http.body) > _LONG_BODY:
                 call.wait(computing=True)
             if operation.changes or operation.waits:
                 call.wait()
@@ -95,20 +109,30 @@ class Pipeline:
             # (8) the result, encoded; the record of what changed nothing is written before the answer leaves
             body = protocol.encode(name, response, request_id)
         except KMSError as error:
-            return self._refused(protocol, error, request_id, trace.record(error.code))
+            return self._refused(protocol, error, request_id, trace.record(error))
         except WouldBlock:
             raise
         except Exception:
             _log.exception("request %s (%s) failed", request_id, name)
             fault = KMSInternalException()
-            return self._refused(protocol, fault, request_id, trace.record(fault.code))
-        return Answer(200, protocol.content_type, body, request_id, None if operation.changes else trace.record())
+            return self._refused(protocol, fault, request_id, trace.record(fault))
+        record = None if operation.changes else trace.record(response=response)
+        return Answer(200, protocol.content_type, body, request_id, record)
+
+    def answer_as(self, caller: Caller, http: HttpRequest) -> Answer:
+        """Steps (2) to (8) for whoever holds the seal key, and needs no signature to be believed; raises KMSError for
+        what names no operation. The record, if there is one, is the caller's to write."""
+        protocol = protocol_of(http)
+        if protocol is None:
+            raise UnknownOperationException
+        name = protocol.operation(http)
+        return self._authenticated(http, protocol, name, caller, recording.new_id(), may_block=True)
 
     def act(self, operation: Operation, request: Any, caller: Caller) -> None:
         """Steps (3) to (7) for what the system does by itself; raises KMSError."""
         call = Call(self._services, caller, self._clock.now(), recording.new_id(), may_wait=True)
         trace = recording.Trace(call, JSON11.event_source, operation.name, None)
-        trace.request = request
+        trace.operation, trace.request = operation, request
         self._perform(operation, call, request, trace)
 
     def _perform(self, operation: Operation, call: Call, request: Any, trace: recording.Trace) -> Any:
@@ -126,7 +150,7 @@ class Pipeline:
             keys = self._decide(operation, call, request, trace, locked)
             response = self._run(operation, call, request, trace, keys)
             # (7) a change commits together with its audit record
-            entry = self._journal.enter(call.txn, trace.event_id, trace.record())
+            entry = self._journal.enter(call.txn, trace.event_id, trace.record(response=response))
         self._journal.publish(entry)
         return response
 
@@ -136,7 +160,8 @@ class Pipeline:
         # (4) they are loaded, and the decision is made
         found = [(use, resolve(view, call, operation.name, use)) for use in uses]
         trace.keys = [record.key for _, record in found]
-        keys = tuple([authorize(call.caller, use.permission, record) for use, record in found])
+        call.access = access = Access(call, view, request)
+        keys = access.decide(operation, found)
         operation.check(call, request, keys)
         # (5) usage, then state
         for use, record in found:
@@ -166,7 +191,7 @@ class Pipeline:
         return self._refused(JSON11, error, recording.new_id())
 
     def write_records(self, records: list[bytes]) -> None:
-        """Step (7) for what changed nothing, many requests at a time; raises OSError: no record, no answer."""
+        """Step (7) for what changed nothing, many requests at a time; raises KMSError: no record, no answer."""
         self._journal.write(records)
 
     def _refused(self, protocol: Protocol, error: KMSError, request_id: str, record: bytes | None = None) -> Answer:
@@ -177,12 +202,7 @@ class Pipeline:
 
 
 def _lookup(protocol: Protocol, name: str) -> Operation:
-    if protocol is JSON11:
-        operation = registry.KMS.get(name)
-        if operation is None:
-            raise UnsupportedOperationException(f"{name} is not supported yet.")
-        return operation
-    operation = registry.STS.get(name)
+    operation = registry.BY_SERVICE[protocol.service].get(name)
     if operation is None:
-        raise query.unknown_action(name, "2011-06-15")
+        raise protocol.unknown(name)
     return operation

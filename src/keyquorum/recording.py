@@ -2,13 +2,18 @@
 """What the request path knows of a request, made into its audit record."""
 
 import os
-from typing import Any
+from typing import Any, Final
 
-from keyquorum import audit
-from keyquorum.model import HttpRequest, Key
-from keyquorum.ops.operation import Call
+from msgspec import UNSET, UnsetType
 
-_INTERNAL = "AWS Internal"
+from keyquorum.audit import record as form
+from keyquorum.audit.members import told
+from keyquorum.errors import KMSError
+from keyquorum.model import USER, WEB_IDENTITY, Caller, HttpRequest, Key, Session
+from keyquorum.ops.operation import Call, Operation
+
+_INTERNAL: Final = "AWS Internal"
+_KMS: Final = "kms.amazonaws.com"
 
 
 def new_id() -> str:
@@ -18,9 +23,10 @@ def new_id() -> str:
 
 
 class Trace:
-    """One request's record in the making. ``http`` is None for what the system does by itself."""
+    """One request's record in the making. ``http`` is None for what the system does by itself. ``operation`` and
+    ``request`` are there as soon as they are known, and ``keys`` once they are found."""
 
-    __slots__ = ("_call", "_http", "_name", "_source", "event_id", "keys", "request")
+    __slots__ = ("_call", "_http", "_name", "_source", "event_id", "keys", "operation", "request")
 
     def __init__(self, call: Call, source: str, name: str, http: HttpRequest | None) -> None:
         self._call = call
@@ -28,31 +34,86 @@ class Trace:
         self._name = name
         self._http = http
         self.event_id = new_id()
+        self.operation: Operation | None = None
         self.request: Any = None
         self.keys: list[Key] = []
 
-    def record(self, error_code: str | None = None) -> bytes:
-        """The record as it is to be written; ``error_code`` for a request that was refused."""
-        call = self._call
+    def record(self, error: KMSError | None = None, *, response: Any = None) -> bytes:
+        """The record as it is to be written; ``error`` for a request that was refused, ``response`` for one that was
+        not. Of a KMS operation that changes nothing the answer is not told (CloudTrail's responseElements are null)."""
+        call, http = self._call, self._http
         caller = call.caller
-        agent = address = _INTERNAL
-        if self._http is not None:
-            address, agent = self._http.peer, self._http.by_name.get(b"user-agent", b"").decode("latin-1")
-        return audit.encode(
-            audit.Record(
-                event_time=audit.time_of(call.now),
+        changes = self.operation is None or self.operation.changes
+        is_told = changes or self._source != _KMS
+        second, milliseconds = form.time_of(call.now)
+        parameters = told(self.request) or None
+        if http is None:
+            address = agent = _INTERNAL
+        else:
+            address, agent = http.peer, http.by_name.get(b"user-agent", b"").decode("latin-1")
+        return form.encode(
+            form.Record(
+                user_identity=_identity(caller) if http is not None else _system(caller),
+                event_time=second,
                 event_source=self._source,
                 event_name=self._name,
                 aws_region=caller.region,
                 source_address=address,
-                user_agent=audit.bounded(agent),
+                user_agent=form.bounded(agent),
+                error_code=UNSET if error is None else error.code,
+                error_message=UNSET if error is None or error.message is None else form.bounded(error.message),
+                request_parameters=parameters if http is not None else None,
+                response_elements=self._elements(response) if error is None and is_told else None,
                 request_id=call.request_id,
                 event_id=self.event_id,
-                user_identity=audit.Identity(
-                    caller.kind, caller.principal_id, caller.arn, caller.account, caller.access_key_id
-                ),
-                request_parameters=audit.parameters(self.request),
-                resources=[audit.Resource(call.arn(key), key.account) for key in (*self.keys, *call.made)],
-                error_code=error_code,
+                read_only=not changes,
+                resources=[form.Resource(key.account, call.arn(key)) for key in self.keys + call.made],
+                event_type="AwsApiCall" if http is not None else "AwsServiceEvent",
+                recipient_account_id=caller.account,
+                service_event_details=UNSET if http is not None or parameters is None else parameters,
+                additional_event_data=form.AdditionalData(milliseconds),
             )
         )
+
+    def _elements(self, response: Any) -> dict[str, Any] | None:
+        """They name the key of a change even where its answer does not (AWS KMS Developer Guide, "CreateGrant" under
+        "Examples of AWS KMS log entries")."""
+        elements = told(response) or {}
+        if self.keys and self._source == _KMS and "keyId" not in elements:
+            elements["keyId"] = self._call.arn(self.keys[0])
+        return elements or None
+
+
+def _identity(caller: Caller) -> form.Identity:
+    if caller.kind == WEB_IDENTITY:
+        subject = caller.session.web_user if caller.session is not None else None
+        provider = caller.session.federated if caller.session is not None else None
+        return form.Identity(
+            caller.kind, caller.principal_id, user_name=subject or "", identity_provider=provider or ""
+        )
+    return form.Identity(
+        caller.kind,
+        caller.principal_id,
+        caller.arn,
+        caller.account,
+        caller.access_key_id,
+        caller.arn.rpartition("/")[2] if caller.kind == USER else "",
+        None if caller.session is None else _context(caller, caller.session),
+    )
+
+
+def _context(caller: Caller, session: Session) -> form.SessionContext:
+    issuer: form.SessionIssuer | UnsetType = UNSET
+    if caller.role_arn is not None:
+        name = caller.role_arn.rpartition("/")[2]
+        issuer = form.SessionIssuer("Role", caller.identity_id, caller.role_arn, caller.account, name)
+    return form.SessionContext(
+        form.SessionAttributes(form.iso_second(int(session.issued_at)), "false" if session.mfa_at is None else "true"),
+        issuer,
+        UNSET if session.federated is None else form.WebIdentity(session.federated),
+        UNSET if session.source_identity is None else session.source_identity,
+    )
+
+
+def _system(caller: Caller) -> form.Identity:
+    return form.Identity(account_id=caller.account, invoked_by=_INTERNAL)

@@ -4,6 +4,8 @@
 What it tells is what AWS tells: a caller learns of the absence of its own account's keys, and of no other's.
 """
 
+from typing import Any, Final
+
 from keyquorum import api, arns
 from keyquorum.authz.authorize import absent_or_forbidden
 from keyquorum.errors import InvalidArnException, NotFoundException
@@ -11,13 +13,26 @@ from keyquorum.model import KeyRecord
 from keyquorum.ops.operation import Call, KeyUse
 from keyquorum.store.store import View
 
+#: The members of requests that name a key, the one that decides where the request is to act first.
+_NAMES: Final = ("key_id", "source_key_id", "target_key_id", "destination_key_id")
+
+
+def region_of(request: Any) -> str | None:
+    """The Region in the first ARN by which a request names a key or an alias; None if it names none so."""
+    for name in _NAMES:
+        text = getattr(request, name, None)
+        if isinstance(text, str) and text.startswith("arn:aws:kms:"):
+            region = text.split(":", 4)[3]
+            return region if arns.is_region(region) else None
+    return None
+
 
 def resolve(view: View, call: Call, operation: str, use: KeyUse) -> KeyRecord:
     """The key that ``use`` names. Raises NotFoundException, InvalidArnException or AccessDeniedException."""
     caller = call.caller
     if use.found_in == "ciphertext":
         record = view.key(use.ref, caller.region)
-        if record is None or record.key.account != caller.account:
+        if record is None:
             raise absent_or_forbidden(caller, use.permission, "the resource associated with this ciphertext")
         return record
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The seed file: fixed accounts, users and keys for tests, in TOML. Parsed here, applied by ``app``.
+"""The seed file: accounts, identities and keys to be there from the start, in TOML. Parsed here, applied by ``app``.
 
 Whatever is wrong with it is said with its line, or its table, number and field; nothing of a faulty file is applied.
 """
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -14,8 +14,18 @@ from typing import Any, Final, Literal
 import msgspec
 
 from keyquorum import arns, lifecycle
-from keyquorum.authz.policy import parse_identity_policy, parse_key_policy
+from keyquorum.authz.policy import parse_key_policy
 from keyquorum.errors import KMSError
+from keyquorum.seed_identities import (
+    Identity,
+    SeedGroup,
+    SeedPolicy,
+    SeedProvider,
+    SeedRole,
+    SeedUser,
+    Table,
+    check,
+)
 from keyquorum.specs import SPECS, SYMMETRIC_DEFAULT, is_symmetric
 
 _ALIAS: Final = re.compile(r"alias/(?!aws(/|$))[a-zA-Z0-9/_-]{1,250}", re.ASCII)
@@ -26,26 +36,11 @@ class SeedError(Exception):
     """The seed file cannot be used; the text says where it is wrong."""
 
 
-class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    pass
-
-
-class SeedAccount(_Table, frozen=True):
+class SeedAccount(Table, frozen=True):
     id: str
 
 
-class SeedUser(_Table, frozen=True):
-    name: str
-    access_key_id: str
-    secret_access_key: str
-    account: str | None = None
-    policy: str | None = None
-
-    def __repr__(self) -> str:
-        return f"SeedUser({self.name!r})"
-
-
-class SeedKey(_Table, frozen=True):
+class SeedKey(Table, frozen=True):
     id: str
     account: str | None = None
     region: str | None = None
@@ -57,31 +52,42 @@ class SeedKey(_Table, frozen=True):
     deletion_date: datetime | None = None
     aliases: tuple[str, ...] = ()
     policy: str | None = None
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
     description: str = ""
 
     def __repr__(self) -> str:
         return f"SeedKey({self.id!r})"
 
 
-class Seed(_Table, frozen=True):
+class Seed(Table, frozen=True):
     account: tuple[SeedAccount, ...] = ()
+    policy: tuple[SeedPolicy, ...] = ()
+    oidc_provider: tuple[SeedProvider, ...] = ()
+    group: tuple[SeedGroup, ...] = ()
     user: tuple[SeedUser, ...] = ()
+    role: tuple[SeedRole, ...] = ()
     key: tuple[SeedKey, ...] = ()
+
+    def identities(self) -> Iterator[tuple[str, int, Identity]]:
+        """All identities with their tables and numbers, in an order in which each finds what it names: policies before
+        those who have them, groups before users, and whom a role trusts before the role."""
+        for table in ("policy", "oidc_provider", "group", "user", "role"):
+            for number, identity in enumerate(getattr(self, table), 1):
+                yield table, number, identity
 
 
 def read(path: Path) -> Seed:
     """The seed in the file; raises SeedError."""
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return parse(path.read_text(encoding="utf-8"), path.parent)
     except OSError as error:
         raise SeedError(f"the seed file {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise SeedError(f"the seed file {path} is not UTF-8") from error
 
 
-def parse(text: str) -> Seed:
-    """The seed in the text; raises SeedError."""
+def parse(text: str, directory: Path = Path()) -> Seed:
+    """The seed in the text; files that it names are in ``directory``. Raises SeedError."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -90,25 +96,29 @@ def parse(text: str) -> Seed:
         seed = msgspec.convert(document, Seed)
     except msgspec.ValidationError as error:
         raise SeedError(_located(str(error))) from error
+    providers = tuple([_with_keys(n, provider, directory) for n, provider in enumerate(seed.oidc_provider, 1)])
+    seed = msgspec.structs.replace(seed, oidc_provider=providers)
     for number, account in enumerate(seed.account, 1):
         _check_account("account", number, "id", account.id)
     for number, user in enumerate(seed.user, 1):
         _check_user(number, user)
+    for table, number, identity in seed.identities():
+        _check_identity(table, number, identity)
     for number, key in enumerate(seed.key, 1):
         _check_key(number, key)
-    _check_unique("user", "access_key_id", [(user.access_key_id,) for user in seed.user])
+    _check_unique("user", "access_key_id", [filter(None, [user.access_key_id]) for user in seed.user])
     _check_unique("key", "id", [(key.id,) for key in seed.key])
     _check_unique("key", "aliases", [tuple((k.account, k.region, a) for a in k.aliases) for k in seed.key])
     return seed
 
 
-def _check_unique(table: str, field: str, names: Sequence[Sequence[object]]) -> None:
+def _check_unique(table: str, field: str, names: Sequence[Iterable[object]]) -> None:
     """``names``: for each table of this name, what no other may have."""
     seen: set[object] = set()
     for number, here in enumerate(names, 1):
         for name in here:
             if name in seen:
-                raise _wrong(table, number, field, "is there already")
+                raise wrong(table, number, field, "is there already")
             seen.add(name)
 
 
@@ -123,39 +133,63 @@ def _located(message: str) -> str:
     return f"the seed file, [[{table}]]{number}{f', {field}' if field else ''}: {text}".replace("`", "'")
 
 
-def _wrong(table: str, number: int, field: str, problem: str) -> SeedError:
-    return SeedError(f"the seed file, [[{table}]] number {number}, {field}: {problem}")
+def wrong(table: str, number: int, field: str, problem: str) -> SeedError:
+    """``field`` may be empty: then it is the whole table that is wrong."""
+    return SeedError(f"the seed file, [[{table}]] number {number}{f', {field}' if field else ''}: {problem}")
 
 
 def _check_account(table: str, number: int, field: str, account: str | None) -> None:
     if account is not None and not arns.is_account(account):
-        raise _wrong(table, number, field, "an account is 12 digits")
+        raise wrong(table, number, field, "an account is 12 digits")
 
 
 def _check_user(number: int, user: SeedUser) -> None:
     _check_account("user", number, "account", user.account)
     if re.fullmatch(r"[\w+=,.@-]{1,64}", user.name, re.ASCII) is None:
-        raise _wrong("user", number, "name", "a user name is 1 to 64 letters, digits and +=,.@_-")
-    if re.fullmatch(r"\w{4,128}", user.access_key_id, re.ASCII) is None:
-        raise _wrong("user", number, "access_key_id", "an access key ID is 4 to 128 letters, digits and _")
-    if not user.secret_access_key:
-        raise _wrong("user", number, "secret_access_key", "must not be empty")
-    if user.policy is not None:
+        raise wrong("user", number, "name", "a user name is 1 to 64 letters, digits and +=,.@_-")
+    if user.access_key_id is not None and re.fullmatch(r"\w{4,128}", user.access_key_id, re.ASCII) is None:
+        raise wrong("user", number, "access_key_id", "an access key ID is 4 to 128 letters, digits and _")
+    if user.secret_access_key == "":
+        raise wrong("user", number, "secret_access_key", "must not be empty")
+    given = [user.secret_access_key, user.public_key]
+    if given.count(None) != (2 if user.access_key_id is None else 1):
+        problem = "goes with secret_access_key or public_key, and they with it"
+        raise wrong("user", number, "access_key_id", problem)
+
+
+def _check_identity(table: str, number: int, identity: Identity) -> None:
+    _check_account(table, number, "account", identity.account)
+    steps = list(identity.steps())
+    if isinstance(identity, SeedUser) and identity.public_key is not None:
+        steps.append(identity.key_without_secret())
+    for step in steps:
         try:
-            parse_identity_policy(user.policy)
+            check(step)
         except KMSError as error:
-            raise _wrong("user", number, "policy", str(error.message)) from error
+            raise wrong(table, number, step.field, str(error.message)) from error
+
+
+def _with_keys(number: int, provider: SeedProvider, directory: Path) -> SeedProvider:
+    """The provider with its keys read from their file."""
+    if provider.jwks_file is None:
+        return provider
+    if provider.jwks is not None:
+        raise wrong("oidc_provider", number, "jwks_file", "does not go with jwks")
+    try:
+        return msgspec.structs.replace(provider, jwks=(directory / provider.jwks_file).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise wrong("oidc_provider", number, "jwks_file", f"cannot be read: {error}") from error
 
 
 def _check_key(number: int, key: SeedKey) -> None:
     problem = _problem_of(key)
     if problem is not None:
-        raise _wrong("key", number, *problem)
+        raise wrong("key", number, *problem)
     if key.policy is not None:
         try:
             parse_key_policy(key.policy)
         except KMSError as error:
-            raise _wrong("key", number, "policy", str(error.message)) from error
+            raise wrong("key", number, "policy", str(error.message)) from error
 
 
 def _problem_of(key: SeedKey) -> tuple[str, str] | None:

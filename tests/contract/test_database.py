@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from stored import MAC, REGION, database, fill, insert_key, keyring, new_material
 
 from keyquorum.errors import DependencyTimeoutException, IntegrityError
+from keyquorum.model import ResourcePolicy
 from keyquorum.store import schema
 from keyquorum.store.engine import Database, Transaction, generation_of
 from keyquorum.store.store import LockedView, Store
@@ -64,7 +65,7 @@ def test_a_key_that_could_not_be_finished_is_not_there(opened: Database) -> None
     material = new_material(ring, "key-one")
     made = insert_key(store, ring, "key-one")
     with pytest.raises(IntegrityError), opened.write() as txn:
-        store.keys.insert(txn, made, [material], "{}")
+        store.keys.insert(txn, made, [material], ResourcePolicy("{}"))
     with pytest.raises(RuntimeError), opened.write() as txn:  # noqa: PT012 - the block is the transaction that fails
         store.keys.delete(txn, made, 0.0)
         raise RuntimeError

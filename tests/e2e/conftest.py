@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import Access, Production, Program
+from roles import ALICE, BOB
+from servers import Production, Program
 
-ALICE = Access("AKIAALICE00000000000", "alice-secret-0123456789-0123456789-abcdef")
-BOB = Access("AKIABOB0000000000000", "bob-secret-0123456789-0123456789-abcdefgh")
-
+_ALL_OF_KMS = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"kms:*","Resource":"*"}}'
+_TRUST = (
+    '{"Version":"2012-10-17","Statement":'
+    '{"Effect":"Allow","Principal":{"AWS":"111122223333"},"Action":"sts:AssumeRole"}}'
+)
 _SEED = f"""
 [[account]]
 id = "444455556666"
@@ -19,18 +22,26 @@ id = "444455556666"
 name = "Alice"
 access_key_id = "{ALICE.key_id}"
 secret_access_key = "{ALICE.secret}"
+policy = '{_ALL_OF_KMS}'
 
 [[user]]
 name = "Bob"
 account = "444455556666"
 access_key_id = "{BOB.key_id}"
 secret_access_key = "{BOB.secret}"
+policy = '{_ALL_OF_KMS}'
+
+[[role]]
+name = "Clerk"
+path = "/path/to/"
+trust = '{_TRUST}'
 """
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
-    """A production server that also knows Alice, of its own account, and Bob, of another."""
+    """A production server that also knows Alice, of its own account, and Bob, of another, whose policies allow all of
+    KMS there; and a role."""
     directory = tmp_path_factory.mktemp("server")
     seed = directory / "seed.toml"
     seed.write_text(_SEED)

@@ -230,7 +230,7 @@ def test_sts_faults_are_xml_and_403(server: Production) -> None:
     right = sts(server, root)
     assert (right.status, right.headers["content-type"]) == (200, "text/xml")
     assert b"<Arn>arn:aws:iam::111122223333:root</Arn>" in right.body
-    unknown = sts(server, root, b"Action=AssumeRole&Version=2011-06-15")
+    unknown = sts(server, root, b"Action=GetFederationToken&Version=2011-06-15")
     assert unknown.status == 400
     assert b"<Code>InvalidAction</Code>" in unknown.body
 

@@ -87,3 +87,27 @@ def test_the_cli_pages_by_itself(aws: CLI, kms: Any) -> None:
     listed = [key["KeyId"] for key in aws("kms", "list-keys", "--page-size", "2")["Keys"]]
     assert made <= set(listed)
     assert len(listed) == len(set(listed))
+
+
+def test_a_user_with_its_policy_and_its_key(aws: CLI, server: Production, tmp_path: Path) -> None:
+    aws("iam", "create-group", "--group-name", "cli")
+    user = aws("iam", "create-user", "--user-name", "cli", "--tags", "Key=team,Value=blue")["User"]
+    aws("iam", "add-user-to-group", "--group-name", "cli", "--user-name", "cli")
+    statement = {"Effect": "Allow", "Action": "iam:GetUser", "Resource": user["Arn"]}
+    document = tmp_path / "policy.json"
+    document.write_text(json.dumps({"Version": "2012-10-17", "Statement": statement}))
+    put = ("--policy-name", "own", "--policy-document", f"file://{document}")
+    aws("iam", "put-group-policy", "--group-name", "cli", *put)
+    found = aws("iam", "get-group-policy", "--group-name", "cli", "--policy-name", "own")["PolicyDocument"]
+    assert found["Statement"] == statement
+    made = aws("iam", "create-access-key", "--user-name", "cli")["AccessKey"]
+    mine = CLI(
+        f"export AWS_ACCESS_KEY_ID={made['AccessKeyId']}\nexport AWS_SECRET_ACCESS_KEY={made['SecretAccessKey']}\n"
+        f"export AWS_ENDPOINT_URL={server.url}\nexport AWS_DEFAULT_REGION=eu-central-1",
+        tmp_path,
+    )
+    assert mine("iam", "get-user")["User"] == user
+    with pytest.raises(RuntimeError, match=r"AccessDenied.* iam:ListUsers on resource: arn:aws:iam::\d+:user/ because"):
+        mine("iam", "list-users")
+    with pytest.raises(RuntimeError, match=r"DeleteConflict.*must remove users from group first\."):
+        aws("iam", "delete-user", "--user-name", "cli")

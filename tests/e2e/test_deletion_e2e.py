@@ -109,7 +109,7 @@ def test_the_id_of_a_deleted_key_is_never_given_again(keyquorum: Server) -> None
 def test_a_production_server_deletes_by_itself(start: Callable[..., Production], tmp_path: Path) -> None:
     """The date of the seed comes while the server runs; it is restarted in between."""
     seed = tmp_path / "seed.toml"
-    date = datetime.now(UTC) + timedelta(seconds=4)
+    date = datetime.now(UTC) + timedelta(seconds=6)
     seed.write_text(f'[[key]]\nid = "{KEY}"\nstate = "PendingDeletion"\ndeletion_date = {date.isoformat()}\n')
     first = start("--seed", str(seed))
     wrapped = wrapped_materials(first.database)
@@ -156,12 +156,15 @@ def test_a_restart_changes_nothing(start: Callable[..., Production]) -> None:
 # -- a production service on files, whose clock can be moved from within
 
 
+POLICY = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"kms:*","Resource":"*"}}'
+
+
 class Local:
     """A production service on a data directory, without sockets; every request is signed all the same."""
 
     def __init__(self, directory: Path, data: Path | None = None) -> None:
         seed = directory / "seed.toml"
-        user = f'name = "a"\naccess_key_id = "{ACCESS_KEY_ID}"\nsecret_access_key = "{SECRET}"\n'
+        user = f'name = "a"\naccess_key_id = "{ACCESS_KEY_ID}"\nsecret_access_key = "{SECRET}"\npolicy = \'{POLICY}\'\n'
         seed.write_text(f"[[user]]\n{user}")
         self.data = data or directory / "data"
         self.service = Service(Settings(data=self.data, seed=seed))

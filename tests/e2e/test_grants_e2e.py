@@ -142,7 +142,7 @@ def test_a_name_makes_it_idempotent(kms: Any, key: Any) -> None:
 
 @pytest.mark.parametrize(
     "principal",
-    [ALICE, ROLE, SESSION, f"arn:aws:iam::{ACCOUNT}:root", f"arn:aws:sts::{ACCOUNT}:federated-user/Bob", ACCOUNT],
+    [ALICE, ROLE, SESSION, f"arn:aws:iam::{ACCOUNT}:root", ACCOUNT, "arn:aws:iam::444455556666:user/Bob"],
 )
 def test_who_can_be_granted(kms: Any, key: Any, principal: str) -> None:
     kms.create_grant(**grant(key, GranteePrincipal=principal, RetiringPrincipal=principal))
@@ -152,9 +152,23 @@ def test_who_can_be_granted(kms: Any, key: Any, principal: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "principal", ["Alice", "arn:aws:s3:::bucket", f"arn:aws:iam::{ACCOUNT}:group/Staff", "arn:aws:iam::1:root"]
+    "principal",
+    [
+        "Alice",
+        "arn:aws:s3:::bucket",
+        "arn:aws:iam::1:root",
+        f"arn:aws:iam::{ACCOUNT}:group/Staff",
+        f"arn:aws:iam::{ACCOUNT}:user/alice",
+        f"arn:aws:iam::{ACCOUNT}:user/path/to/Alice",
+        f"arn:aws:iam::{ACCOUNT}:role/Clerk",
+        f"arn:aws:iam::{ACCOUNT}:user/Clerk",
+        f"arn:aws:sts::{ACCOUNT}:assumed-role/clerk/session",
+        f"arn:aws:sts::{ACCOUNT}:federated-user/Bob",
+        "arn:aws:iam::999999999999:root",
+    ],
 )
 def test_who_cannot_be_granted(kms: Any, key: Any, principal: str) -> None:
+    """Malformed, or not there: names are told apart by case, and an ARN has the path."""
     message = f"ARN does not refer to a valid principal: {principal}"
     for member in ("GranteePrincipal", "RetiringPrincipal"):
         with refused("InvalidArnException", message):
@@ -292,8 +306,8 @@ def pages(kms: Any, operation: str, limit: int, **arguments: Any) -> Iterator[li
 
 
 @pytest.mark.parametrize("limit", [1, 2, 7])
-def test_lists_page_while_grants_come_and_go(kms: Any, key: Any, limit: int) -> None:
-    retiring = f"arn:aws:iam::{ACCOUNT}:role/{key['KeyId']}"
+def test_lists_page_while_grants_come_and_go(server: Production, kms: Any, key: Any, limit: int) -> None:
+    retiring = server.client("iam").create_user(UserName=key["KeyId"])["User"]["Arn"]
     made = {kms.create_grant(**grant(key, RetiringPrincipal=retiring))["GrantId"] for _ in range(7)}
     for operation, arguments in (
         ("ListGrants", {"KeyId": key["KeyId"]}),
@@ -331,7 +345,7 @@ def test_markers_are_for_one_list(kms: Any, key: Any) -> None:
 
 
 def test_retirable_grants_are_of_every_key_of_the_region(server: Production, kms: Any, key: Any) -> None:
-    retiring = f"arn:aws:iam::{ACCOUNT}:user/Retiring"
+    retiring = server.client("iam").create_user(UserName="Retiring")["User"]["Arn"]
     elsewhere = server.client(access=Access(server.root.key_id, server.root.secret, "eu-west-1"))
     keys = [key, kms.create_key()["KeyMetadata"]]
     made = {kms.create_grant(**grant(k, RetiringPrincipal=retiring))["GrantId"] for k in keys}
@@ -422,7 +436,7 @@ def test_grants_and_tokens_outlive_the_process(start: Callable[..., Production])
     server = start()
     kms = server.client()
     key = kms.create_key()["KeyMetadata"]
-    one, two = (call(kms, "CreateGrant", **grant(key)) for _ in range(2))
+    one, two = (call(kms, "CreateGrant", **grant(key, GranteePrincipal=ACCOUNT)) for _ in range(2))
     before = listed(kms, key)
     server.stop()
     kms = start().client()

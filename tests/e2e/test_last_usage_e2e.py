@@ -34,9 +34,8 @@ def test_the_last_use_names_request_and_audit_record(server: Production, kms: An
     assert found["Operation"] == "Encrypt"
     assert found["KmsRequestId"] == answer["ResponseMetadata"]["RequestId"]
     assert timedelta(0) <= found["Timestamp"] - key["CreationDate"] < timedelta(minutes=1)
-    records = [
-        json.loads(line) for file in (server.data / "audit").iterdir() for line in file.read_bytes().splitlines()
-    ]
+    files = (server.data / "audit").glob("[0-9]*.jsonl")
+    records = [json.loads(line) for file in files for line in file.read_bytes().splitlines()]
     events = [record for record in records if found["CloudTrailEventId"] in json.dumps(record)]
     assert len(events) == 1
     assert (events[0].get("record") or events[0])["eventName"] == "Encrypt"

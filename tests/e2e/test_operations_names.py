@@ -256,7 +256,11 @@ def test_who_would_lock_himself_out_must_insist(kms: Any, key: Any) -> None:
     ):
         kms.put_key_policy(KeyId=key["KeyId"], Policy=locked)
     kms.put_key_policy(KeyId=key["KeyId"], Policy=locked, BypassPolicyLockoutSafetyCheck=True)
-    assert json.loads(kms.get_key_policy(KeyId=key["KeyId"])["Policy"]) == json.loads(locked)
+    assert kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"] == key
+    for call in (kms.get_key_policy, kms.encrypt, kms.schedule_key_deletion):
+        members = {"Plaintext": b"x"} if call == kms.encrypt else {}
+        assert code_of(call, KeyId=key["KeyId"], **members) == "AccessDeniedException"
+    assert code_of(kms.put_key_policy, KeyId=key["KeyId"], Policy=policy()) == "AccessDeniedException"
 
 
 def test_policies_have_a_largest_size(kms: Any, key: Any) -> None:

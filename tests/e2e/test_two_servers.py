@@ -4,9 +4,11 @@
 import base64
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+from people import ADMIN, CLOSED, EVERYTHING, NOBODY, OPEN, World, allow, document, naming, write_seed
 from servers import Production, code_of
 
 pytestmark = pytest.mark.slow
@@ -39,6 +41,45 @@ def test_so_are_aliases_tags_and_policies(start: Callable[..., Production]) -> N
     assert b.list_resource_tags(KeyId=first["KeyId"])["Tags"] == [{"TagKey": "t", "TagValue": "v"}]
     a.update_key_description(KeyId=first["KeyId"], Description="new")
     assert b.describe_key(KeyId=first["KeyId"])["KeyMetadata"]["Description"] == "new"
+
+
+def test_so_is_what_people_may(start: Callable[..., Production], tmp_path: Path) -> None:
+    """Key policies, identity policies, groups, grants, and access keys; whichever process is asked to change them."""
+    options = ("--seed", str(write_seed(tmp_path)))
+    servers = [start(*options) for _ in range(2)]
+    worlds = [World(lambda access, server=server: server.client(access=access)) for server in servers]
+    iams = [server.client("iam") for server in servers]
+    key = worlds[0].key(CLOSED)
+    iams[0].create_group(GroupName="crew")
+    iams[0].put_group_policy(GroupName="crew", PolicyName="p", PolicyDocument=document(EVERYTHING))
+    me, own = {"UserName": NOBODY.name}, {"UserName": NOBODY.name, "PolicyName": "p"}
+
+    def allowed() -> list[bool]:
+        found = [code_of(world.by(NOBODY).encrypt, KeyId=key, Plaintext=b"x") for world in worlds]
+        assert set(found) <= {"", "AccessDeniedException", "UnrecognizedClientException"}
+        return [not code for code in found]
+
+    for turn in range(20):
+        admin, iam = worlds[turn % 2].by(ADMIN), iams[turn % 2]
+        assert allowed() == [False, False]
+        grant = admin.create_grant(KeyId=key, GranteePrincipal=NOBODY.arn, Operations=["Encrypt"])
+        assert allowed() == [True, True]
+        admin.revoke_grant(KeyId=key, GrantId=grant["GrantId"])
+        assert allowed() == [False, False]
+        admin.put_key_policy(KeyId=key, Policy=naming(NOBODY))
+        assert allowed() == [True, True]
+        access_key = {**me, "AccessKeyId": NOBODY.access.key_id}
+        iam.update_access_key(**access_key, Status="Inactive")
+        assert allowed() == [False, False]
+        iam.update_access_key(**access_key, Status="Active")
+        iam.put_user_policy(**own, PolicyDocument=document(allow("kms:*", effect="Deny")))
+        assert allowed() == [False, False]
+        iam.delete_user_policy(**own)
+        admin.put_key_policy(KeyId=key, Policy=OPEN)
+        assert allowed() == [False, False]
+        iam.add_user_to_group(GroupName="crew", **me)
+        assert allowed() == [True, True]
+        iam.remove_user_from_group(GroupName="crew", **me)
 
 
 def test_workers_of_one_server(start: Callable[..., Production]) -> None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``kill -9`` while 200 requests are in flight, again and again on one data directory: whatever was answered is there,
-and every change has its audit record, once."""
+and every change has its audit record, once, in a log that is whole."""
 
 import base64
 import itertools
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from processes import Serve, audit_records, complaints, kill_all
-from servers import Production
+from servers import Production, run
 from wire_signing import Signer
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
@@ -145,6 +145,7 @@ def check_audit(server: Production, promises: dict[str, Promise]) -> None:
     created = [r["resources"][0]["ARN"].rpartition("/")[2] for r in records if r["eventName"] == "CreateKey"]
     assert len(created) == len(set(created))
     assert set(created) == all_keys(server)
+    run("audit", "verify", "--data", str(server.data))
 
 
 @pytest.mark.parametrize(("workers", "rounds"), [(1, 20), (2, 5)])

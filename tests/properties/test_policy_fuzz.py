@@ -20,14 +20,13 @@ from policies import (
     document,
 )
 
-from keyquorum.authz.policy import (
-    allows_put_key_policy,
-    default_key_policy,
-    parse_identity_policy,
-    parse_key_policy,
-)
+from keyquorum.authz.compiled import ROLE as ASSUMED_ROLE
+from keyquorum.authz.compiled import Subject
+from keyquorum.authz.lockout import allows_put_key_policy
+from keyquorum.authz.policy import default_key_policy, parse_identity_policy, parse_key_policy
 from keyquorum.errors import KMSError, LimitExceededException, MalformedPolicyDocumentException
 
+CALLER = Subject(ASSUMED_ROLE, SESSION, ACCOUNT, "AROAADMIN:laptop", role_arn=ROLE, role_id="AROAADMIN")
 VALID = [
     default_key_policy(ACCOUNT),
     document(
@@ -80,7 +79,7 @@ def survives(text: str) -> None:
         else:
             assert hash(policy) == hash(parse(text))
             if parse is parse_key_policy:
-                allows_put_key_policy(policy, SESSION, ACCOUNT)
+                allows_put_key_policy(policy, CALLER, ACCOUNT)
 
 
 @given(st.text() | st.text('{}[]",:*aA\\u0d8 \n'))

@@ -63,7 +63,7 @@ def connections(server: Program) -> int:
 def audit_records(data: Path) -> list[dict[str, Any]]:
     """All audit records in a data directory; fails on a line that is not a whole record."""
     records = []
-    for file in sorted((data / "audit").glob("*.jsonl")):
+    for file in sorted((data / "audit").glob("[0-9]*.jsonl")):
         content = file.read_bytes()
         assert content == b"" or content.endswith(b"\n"), f"{file.name} ends in a torn line"
         records += [json.loads(line) for line in content.splitlines()]

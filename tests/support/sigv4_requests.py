@@ -10,7 +10,8 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from keyquorum.authn import sigv4
+from keyquorum.authn import sigv4, sigv4a
+from keyquorum.authn.canonical import SIGV4A
 from keyquorum.errors import KMSError
 from keyquorum.model import HttpRequest
 
@@ -41,6 +42,11 @@ def signed_by_botocore(
     headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "TrentService.Encrypt"} | (extra or {})
     request = AWSRequest(method, url, data=body, headers=headers)
     SigV4Auth(Credentials(ACCESS_KEY_ID, SECRET, token), service, region).add_auth(request)
+    return received(request)
+
+
+def received(request: AWSRequest) -> HttpRequest:
+    """A signed request as it arrives, with the headers that botocore adds after signing."""
     prepared = request.prepare()
     sent = [
         (name.lower().encode(), value if isinstance(value, bytes) else value.encode())
@@ -50,7 +56,7 @@ def signed_by_botocore(
     if b"host" not in dict(sent):
         sent.append((b"host", re.sub(r":(80|443)$", "", origin).encode()))
     sent += [(b"user-agent", b"Boto3/1.44.5"), (b"accept-encoding", b"identity"), (b"amz-sdk-request", b"attempt=1")]
-    return request_of(sent, body, path.encode() or b"/", method.encode())
+    return request_of(sent, prepared.body or b"", path.encode() or b"/", prepared.method.encode())
 
 
 def stamp(request: HttpRequest) -> bytes:
@@ -62,8 +68,12 @@ def at(request: HttpRequest) -> float:
 
 
 def check(request: HttpRequest, *, now: float, service: bytes = b"kms", secret: str = SECRET) -> sigv4.SignedRequest:
+    """Parsed and verified, by whichever of the two algorithms the request names."""
     signed = sigv4.parse(request, service, now)
-    sigv4.verify(request, signed, sigv4.derive_key(secret, signed.date, signed.region, signed.service))
+    if signed.algorithm == SIGV4A:
+        sigv4a.verify(request, signed, sigv4a.derive_public_key(ACCESS_KEY_ID, secret))
+    else:
+        sigv4.verify(request, signed, sigv4.derive_key(secret, signed.date, signed.region, signed.service))
     return signed
 
 

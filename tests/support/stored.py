@@ -6,11 +6,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+import sqlalchemy as sa
+
+from keyquorum.authz.authorize import AuthorizedKey, authorize
+from keyquorum.authz.evaluate import Decision, Reason, Source
 from keyquorum.authz.policy import default_key_policy
 from keyquorum.custody.root import RootKey
 from keyquorum.keyring import Keyring
-from keyquorum.model import ROOT, USER, AccessKey, Alias, Grant, Key, KeyMaterial, Principal
-from keyquorum.store import migrate
+from keyquorum.model import (
+    GROUP,
+    ROOT,
+    USER,
+    Alias,
+    Grant,
+    Key,
+    KeyMaterial,
+    KeyRecord,
+    ManagedPolicy,
+    OIDCProvider,
+    PolicyVersion,
+    Principal,
+    ResourcePolicy,
+)
+from keyquorum.store import migrate, schema
 from keyquorum.store.engine import Database
 from keyquorum.store.generations import Generations
 from keyquorum.store.rowmac import RowMAC
@@ -20,7 +39,9 @@ ACCOUNT = "111122223333"
 REGION = "us-east-1"
 NOW = 1_700_000_000.0
 ROOT_KEY = RootKey(bytes(range(32)))
+NOTHING = '{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}'
 MAC = RowMAC(ROOT_KEY.derive("row mac"))
+ALLOWED = Decision(True, Reason.ALLOWED, Source.RESOURCE)
 
 
 @contextmanager
@@ -65,11 +86,16 @@ def key(key_id: str, material: KeyMaterial, **changes: object) -> Key:
     )
 
 
+def authorized(record: KeyRecord) -> AuthorizedKey:
+    """The proof for whatever a test is about to do."""
+    return authorize(record, ALLOWED)
+
+
 def insert_key(store: Store, ring: Keyring, key_id: str, **changes: object) -> Key:
     material = new_material(ring, key_id)
     made = key(key_id, material, **changes)
     with store.database.write() as txn:
-        store.keys.insert(txn, made, [material], default_key_policy(ACCOUNT))
+        store.keys.insert(txn, made, [material], ResourcePolicy(default_key_policy(ACCOUNT), {}))
     return made
 
 
@@ -86,6 +112,25 @@ def grant(grant_id: str, key_id: str, **changes: object) -> Grant:
             "operations": ("Decrypt", "Encrypt"),
             "constraints": '{"EncryptionContextSubset":{"a":"b"}}',
             "created_at": NOW,
+            "grantee_id": "AIDAALICE",
+            "retiring_id": "AIDABOB",
+            **changes,
+        }
+    )
+
+
+def managed_policy(name: str, document: str, **changes: object) -> ManagedPolicy:
+    return ManagedPolicy(
+        **{  # type: ignore[arg-type]  # a test names what differs
+            "policy_id": f"ANPA{name.upper()}",
+            "account": ACCOUNT,
+            "name": name,
+            "path": "/",
+            "description": "d",
+            "created_at": NOW,
+            "updated_at": NOW,
+            "versions": (PolicyVersion("v1", document, NOW),),
+            "default_version": "v1",
             **changes,
         }
     )
@@ -98,7 +143,8 @@ class Filled(NamedTuple):
 
 
 def fill(opened: Database) -> Filled:
-    """Two keys with an alias and a grant each, and two principals with an access key each; and a key that is gone.
+    """Two keys with an alias and a grant each, two principals with an access key each, two managed policies, two
+    providers; and a key that is gone.
 
     No column that may be null is.
     """
@@ -118,13 +164,41 @@ def fill(opened: Database) -> Filled:
         with opened.write() as txn:
             store.aliases.insert(txn, Alias(ACCOUNT, REGION, f"alias/{name}", f"key-{name}", NOW, NOW))
             store.grants.insert(txn, grant(f"grant-{name}", f"key-{name}"))
+            store.managed_policies.insert(txn, managed_policy(name, NOTHING, tags=(("a", "b"),)))
+            store.providers.insert(
+                txn, OIDCProvider(ACCOUNT, f"{name}.example", ("c",), ("t",), "{}", NOW, (("a", "b"),))
+            )
     gone = insert_key(store, ring, "key-gone")
     with opened.write() as txn:
         store.keys.delete(txn, gone, NOW)
+    with opened.write() as txn:
+        store.identities.insert(txn, Principal("AGPAALL", ACCOUNT, GROUP, "all", created_at=NOW))
     for kind, name in ((ROOT, ROOT), (USER, "alice")):
-        principal = Principal(f"AIDA{name.upper()}", ACCOUNT, kind, name, '{"Statement": []}')
-        access_key: AccessKey = ring.new_access_key(f"AKIA{name.upper()}", principal.principal_id, "s" * 40, NOW)
-        with opened.write() as txn:
-            store.identities.insert_principal(txn, principal)
-            store.identities.insert_access_key(txn, access_key)
+        _insert_principal(store, ring, opened, kind, name)
     return Filled(store, ring, keys[0])
+
+
+def _insert_principal(store: Store, ring: Keyring, opened: Database, kind: str, name: str) -> None:
+    """All that a principal can have, though no kind of it has all; and with what revision 0001 wrote."""
+    principal = Principal(
+        principal_id=f"AIDA{name.upper()}",
+        account=ACCOUNT,
+        kind=kind,
+        name=name,
+        created_at=NOW,
+        tags=(("a", "b"),),
+        inline=(("p", NOTHING),),
+        attached=(f"arn:aws:iam::{ACCOUNT}:policy/one",),
+        boundary=f"arn:aws:iam::{ACCOUNT}:policy/two",
+        member_of=("AGPAALL",),
+        trust=ResourcePolicy(NOTHING, {"arn": "id"}),
+        description="d",
+    )
+    made = ring.new_access_key(f"AKIA{name.upper()}", principal.principal_id, "s" * 40, NOW)
+    table = schema.principals
+    with opened.write() as txn:
+        store.identities.insert(txn, principal)
+        this = table.c.principal_id == principal.principal_id
+        row = dict(txn.connection.execute(sa.select(table).where(this)).mappings().one())
+        txn.connection.execute(sa.update(table).where(this).values(MAC.seal(table, {**row, "policy": NOTHING})))
+        store.access_keys.insert(txn, msgspec.structs.replace(made, public_key=b"public"), principal)

@@ -135,6 +135,7 @@ def test_env_prints_what_an_sdk_needs(tmp_path: Path) -> None:
     assert variables == {
         "AWS_ENDPOINT_URL_KMS": "http://127.0.0.1:8085",
         "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:8085",
+        "AWS_ENDPOINT_URL_IAM": "http://127.0.0.1:8085",
         "AWS_ACCESS_KEY_ID": made.access_key_id,
         "AWS_SECRET_ACCESS_KEY": service.keyring.secret_of(made),
         "AWS_REGION": "eu-west-1",

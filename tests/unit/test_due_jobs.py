@@ -219,7 +219,10 @@ def test_both_steps_are_in_the_audit(tmp_path: Path) -> None:
     service.run_jobs()
     service.close()
     records = [json.loads(line) for line in (tmp_path / "audit" / "0.jsonl").read_text().splitlines()]
-    named = [(r["eventName"], r["requestParameters"].get("keyId")) for r in records]
-    assert named[-2:] == [("DeleteKey", key_id), ("EraseKeyMaterial", key_id)]
-    assert records[-1]["userIdentity"]["type"] == "AWSService"
-    assert records[-2]["resources"] == [{"ARN": f"arn:aws:kms:us-east-1:{ACCOUNT}:key/{key_id}", "accountId": ACCOUNT}]
+    events = [r for r in records if r["eventType"] == "AwsServiceEvent"]
+    named = [(r["eventName"], r["requestParameters"], r["serviceEventDetails"]) for r in events]
+    assert named == [("DeleteKey", None, {"keyId": key_id}), ("EraseKeyMaterial", None, {"keyId": key_id})]
+    assert all(r["userIdentity"] == {"accountId": ACCOUNT, "invokedBy": "AWS Internal"} for r in events)
+    arn = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/{key_id}"
+    assert events[0]["resources"] == [{"accountId": ACCOUNT, "type": "AWS::KMS::Key", "ARN": arn}]
+    assert not any(r["readOnly"] for r in events)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A change and its audit record are one: the record is written once, whatever fails or dies in between."""
 
-import json
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from audit_lines import event_ids, made
 from stored import MAC, database
 
-from keyquorum import journal
-from keyquorum.audit import AuditLog
+from keyquorum.audit.log import AuditLog
 from keyquorum.errors import DependencyTimeoutException
 from keyquorum.journal import Entry, Journal
 from keyquorum.store.engine import Database
@@ -30,15 +29,14 @@ class Kept(NamedTuple):
     def enter(self, name: str) -> Entry:
         """A change that commits with its record."""
         with self.database.write() as txn:
-            return self.journal.enter(txn, name, json.dumps({"eventID": name}).encode())
+            return self.journal.enter(txn, name, made(name))
 
     def change(self, *names: str) -> None:
         for name in names:
             self.journal.publish(self.enter(name))
 
     def written(self, writer: int = 0) -> list[str]:
-        text = (self.directory / f"{writer}.jsonl").read_text()
-        return [json.loads(line)["eventID"] for line in text.splitlines()]
+        return event_ids(self.directory, f"{writer}.jsonl")
 
     def waiting(self, writer: int = 0) -> list[str]:
         with self.database.read() as connection:
@@ -62,7 +60,7 @@ def kept(tmp_path: Path) -> Iterator[Kept]:
 
 def test_records_are_written_in_the_order_of_the_changes_and_leave_the_outbox(kept: Kept) -> None:
     kept.change("a", "b", "c")
-    kept.journal.write([b'{"eventID":"read"}'])
+    kept.journal.write([made("read")])
     assert kept.written() == ["a", "b", "c", "read"]
     assert kept.waiting() == ["c"]  # the last leaves with the next change
     kept.change("d")
@@ -72,7 +70,7 @@ def test_records_are_written_in_the_order_of_the_changes_and_leave_the_outbox(ke
 def test_the_record_of_a_change_that_was_rolled_back_is_never_written(kept: Kept) -> None:
     kept.change("a")
     with pytest.raises(ZeroDivisionError), kept.database.write() as txn:  # noqa: PT012 - the block is the transaction that fails
-        kept.journal.enter(txn, "never", b'{"eventID":"never"}')
+        kept.journal.enter(txn, "never", made("never"))
         raise ZeroDivisionError
     kept.change("b")
     assert kept.recovered().written() == ["a", "b"]
@@ -99,7 +97,7 @@ def test_a_record_that_was_half_written_when_power_went_is_written_whole(kept: K
     kept.change("a")
     kept.enter("b")
     with (kept.directory / "0.jsonl").open("ab") as file:
-        file.write(b'{"eventID"')
+        file.write(b'{"eventVersion"')
     assert kept.recovered().written() == ["a", "b"]
 
 
@@ -113,14 +111,14 @@ def test_a_record_that_cannot_be_written_waits_and_goes_with_the_next(
     try:
         kept.journal.publish(first)
         kept.journal.publish(second)
-        with pytest.raises(OSError):
-            kept.journal.write([b'{"eventID":"read"}'])  # no record, no answer
+        with pytest.raises(DependencyTimeoutException):
+            kept.journal.write([made("read")])  # no record, no answer
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "audit records wait in the database" in caplog.text
     assert (kept.written(), kept.waiting()) == (["a"], ["b", "c"])
     kept.change("d")
-    assert (kept.written(), kept.waiting()) == (["a", "b", "c", "d"], ["b", "c", "d"])
+    assert (kept.written(), kept.waiting()) == (["a", "b", "c", "d"], ["d"])
     kept.change("e")
     assert (kept.written(), kept.waiting()) == (["a", "b", "c", "d", "e"], ["e"])
     assert kept.recovered().written() == ["a", "b", "c", "d", "e"]
@@ -142,7 +140,7 @@ def test_the_records_of_another_writer_that_died_are_written_to_its_file(kept: K
     other = AuditLog.open(kept.directory, sync=False)
     journal = Journal(kept.database, OUTBOX, other)
     with kept.database.write() as txn:
-        journal.enter(txn, "theirs", b'{"eventID":"theirs"}')
+        journal.enter(txn, "theirs", made("theirs"))
     kept.journal.recover_others(kept.directory, sync=False)
     assert kept.waiting(1) == ["theirs"]  # it lives
     other.close()
@@ -184,26 +182,27 @@ def test_what_waits_is_tried_again_without_another_change(kept: Kept) -> None:
     assert kept.recovered().written() == ["a", "b"]
 
 
-def test_changes_are_refused_once_too_many_records_wait_and_taken_again_once_they_do_not(kept: Kept) -> None:
-    names = [f"{n:04}" for n in range(journal._BACKLOG)]
-    with kept.database.write() as txn:
-        entries = [kept.journal.enter(txn, name, json.dumps({"eventID": name}).encode()) for name in names]
+def test_no_change_commits_while_the_record_of_another_waits(kept: Kept) -> None:
+    entry = kept.enter("a")
     with no_room(kept):
-        for entry in entries:
-            kept.journal.publish(entry)
+        kept.journal.publish(entry)
+        with pytest.raises(DependencyTimeoutException, match="The audit log cannot be written"):
+            kept.enter("refused")
+    kept.change("next", "last")
+    assert (kept.written(), kept.waiting()) == (["a", "next", "last"], ["last"])
+    assert kept.recovered().written() == ["a", "next", "last"]
+
+
+def test_no_change_commits_after_the_log_is_closed(kept: Kept) -> None:
+    kept.log.close()
     with pytest.raises(DependencyTimeoutException):
         kept.enter("refused")
-    kept.journal.retry()
-    assert kept.written() == names
-    for name in ("next", "last", "end"):
-        kept.change(name)
-    assert kept.waiting() == ["end"]
-    assert kept.recovered().written() == [*names, "next", "last", "end"]
+    assert kept.waiting() == []
 
 
 def test_a_log_that_was_cut_since_gets_what_is_missing_only(kept: Kept) -> None:
     """A tool that rotates logs by copying and cutting: positions lie past the end of the file."""
     kept.change("a", "b")
     kept.enter("c")
-    (kept.directory / "0.jsonl").write_bytes(b'{"eventID":"b"}\n')
+    (kept.directory / "0.jsonl").write_bytes(made("b") + b"\n")
     assert kept.recovered().written() == ["b", "c"]

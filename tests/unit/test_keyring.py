@@ -9,15 +9,16 @@ from typing import Any
 import msgspec
 import pytest
 from stored import ACCOUNT, NOW, REGION, ROOT_KEY, key, keyring, new_material
+from stored import authorized as proof
 
 from keyquorum.authn.credentials import Credential
-from keyquorum.authz.authorize import AuthorizedKey, authorize
+from keyquorum.authz.authorize import AuthorizedKey
 from keyquorum.crypto.xaes import XAES256GCM
 from keyquorum.custody.root import RootKey
 from keyquorum.custody.seal import KeySeal
 from keyquorum.errors import IncorrectKeyException, IntegrityError, InvalidCiphertextException
-from keyquorum.keyring import Keyring, new_access_key_id, new_principal_id, new_secret
-from keyquorum.model import ROOT, AccessKey, Caller, KeyMaterial, KeyRecord, Principal
+from keyquorum.keyring import Keyring, new_access_key_id, new_secret, new_session_key_id, new_unique_id
+from keyquorum.model import GROUP, ROLE, ROOT, USER, AccessKey, Caller, KeyMaterial, KeyRecord, Principal
 
 CALLER = Caller(ACCOUNT, REGION, f"arn:aws:iam::{ACCOUNT}:root", ACCOUNT, ROOT)
 CONTEXT = {"tenant": "a", "purpose": "b"}
@@ -35,7 +36,7 @@ def wrapped(material: KeyMaterial) -> bytes:
 
 def authorized(material: KeyMaterial, *more: KeyMaterial, key_id: str | None = None) -> AuthorizedKey:
     record = KeyRecord(key(key_id or material.key_id, material), {m.material_id: m for m in (material, *more)})
-    return authorize(CALLER, "kms:Decrypt", record)
+    return proof(record)
 
 
 # -- encrypting for callers
@@ -217,11 +218,11 @@ def test_what_is_opened_is_kept_with_its_record_and_goes_with_it() -> None:
     ring = keyring()
     one = new(ring, "key-one")
     record = KeyRecord(key("key-one", one), {one.material_id: one})
-    ring.encrypt(authorize(CALLER, "kms:Encrypt", record), b"x", None)
+    ring.encrypt(proof(record), b"x", None)
     assert list(record.opened) == [one.material_id]
     destroyed = msgspec.structs.replace(one, wrapped=bytes(72))
     still = msgspec.structs.replace(record, materials={one.material_id: destroyed})
-    ring.encrypt(authorize(CALLER, "kms:Encrypt", still), b"x", None)  # opened already
+    ring.encrypt(proof(still), b"x", None)  # opened already
     fails_to_open(ring, destroyed)
 
 
@@ -272,8 +273,17 @@ def test_a_token_is_no_secret_of_another_kind() -> None:
 
 
 def test_access_keys_have_awss_form() -> None:
-    assert {len(new_access_key_id()), len(new_principal_id()), len(new_secret())} == {20, 21, 40}
+    assert {len(new_access_key_id()), len(new_session_key_id()), len(new_secret())} == {20, 40}
+    assert new_access_key_id().startswith("AKIA")
+    assert new_session_key_id().startswith("ASIA")
     assert len({new_secret() for _ in range(100)}) == 100
+
+
+def test_unique_ids_tell_what_they_are_of() -> None:
+    """IAM user guide, "IAM identifiers": the prefixes of unique IDs."""
+    made = [new_unique_id(kind) for kind in (USER, ROOT, ROLE, GROUP, "Policy")]
+    assert [unique_id[:4] for unique_id in made] == ["AIDA", "AIDA", "AROA", "AGPA", "ANPA"]
+    assert {len(unique_id) for unique_id in made} == {21}
 
 
 SECRET = b"0123456789abcdefghijklmnopqrstuv"
@@ -283,7 +293,7 @@ def secretive() -> dict[str, Any]:
     ring = Keyring(RootKey(SECRET), {1: RootKey(SECRET).wrap_keyring_key(1, SECRET)})
     material = new(ring, "key-one", SECRET)
     record = KeyRecord(key("key-one", material), {material.material_id: material})
-    used = authorize(CALLER, "kms:Encrypt", record)
+    used = proof(record)
     ring.encrypt(used, b"x", None)
     access_key = ring.new_access_key("AKIA", "AIDA", SECRET.decode(), NOW)
     principal = Principal("AIDA", ACCOUNT, ROOT, ROOT)

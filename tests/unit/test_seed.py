@@ -3,6 +3,7 @@
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from sigv4_requests import signed_by_botocore
 
 from keyquorum import seed
 from keyquorum.app import Service
+from keyquorum.client import own_access_key
 from keyquorum.config import Settings
 from keyquorum.seed import SeedError
 
 KEY_ID = "1234abcd-12ab-34cd-56ef-1234567890ab"
 KEY = f'[[key]]\nid = "{KEY_ID}"\n'
 USER = '[[user]]\nname = "alice"\naccess_key_id = "AKIAALICE"\nsecret_access_key = "s"\n'
+PROVIDER = "[[oidc_provider]]\nurl = 'https://id.example'\nclient_ids = ['sts']\n"
 POLICY = """policy = '''{"Version": "2012-10-17", "Statement": []}'''\n"""
 
 
@@ -36,9 +39,24 @@ POLICY = """policy = '''{"Version": "2012-10-17", "Statement": []}'''\n"""
         (USER.replace("AKIAALICE", "AKIA-1"), r"\[\[user\]\] number 1, access_key_id: "),
         (USER.replace("AKIAALICE", "AKI"), r"\[\[user\]\] number 1, access_key_id: "),
         (USER.replace('"s"', '""'), r"\[\[user\]\] number 1, secret_access_key: must not be empty"),
-        (USER.replace('"s"', "5"), r"\[\[user\]\] number 1, secret_access_key: Expected 'str'"),
+        (USER.replace('"s"', "5"), r"\[\[user\]\] number 1, secret_access_key: Expected 'str \| null'"),
         (USER + "account = '12'\n", r"\[\[user\]\] number 1, account: an account is 12 digits"),
         (USER + "policy = '{}'\n", r"\[\[user\]\] number 1, policy: "),
+        (USER.replace('secret_access_key = "s"', ""), r"\[\[user\]\] number 1, access_key_id: goes with"),
+        (USER + "public_key = 'AAAA'\n", r"\[\[user\]\] number 1, access_key_id: goes with"),
+        ("[[user]]\nname = 'a'\nsecret_access_key = 's'\n", r"\[\[user\]\] number 1, access_key_id: goes with"),
+        (USER + "path = 'x'\n", r"\[\[user\]\] number 1: The specified value for path is invalid"),
+        (USER + "policies = { p = '{}' }\n", r"\[\[user\]\] number 1, policies\.p: "),
+        (USER + "attached = ['arn']\n", r"\[\[user\]\] number 1, attached: .*'policyArn' failed"),
+        (USER + "groups = ['']\n", r"\[\[user\]\] number 1, groups: .*'groupName' failed"),
+        (USER + "tags = { a = 1 }\n", r"\[\[user\]\] number 1, tags.*Expected 'str'"),
+        ("[[group]]\nname = 'a b'\n", r"\[\[group\]\] number 1: The specified value for groupName is invalid"),
+        ("[[group]]\nname = 'g'\naccount = '1'\n", r"\[\[group\]\] number 1, account: an account is 12 digits"),
+        ("[[role]]\nname = 'r'\ntrust = '{}'\n", r"\[\[role\]\] number 1: Syntax errors in policy|\[\[role\]\]"),
+        ("[[role]]\nname = 'r'\n", r"\[\[role\]\] number 1: .*missing required field 'trust'"),
+        ("[[policy]]\nname = 'p'\ndocument = '[]'\n", r"\[\[policy\]\] number 1: "),
+        (PROVIDER + "jwks = '{}'\njwks_file = 'a'\n", r"\[\[oidc_provider\]\] number 1, jwks_file: does not go"),
+        (PROVIDER + "jwks_file = 'absent'\n", r"\[\[oidc_provider\]\] number 1, jwks_file: cannot be read"),
         (USER.replace("name", "nome"), r"\[\[user\]\] number 1"),
         (KEY + KEY.replace(KEY_ID, "a b"), r"\[\[key\]\] number 2, id: a key ID is"),
         (KEY + "account = 'x'\n", r"\[\[key\]\] number 1, account: is 12 digits"),
@@ -224,3 +242,161 @@ def test_a_reset_brings_the_seed_back(tmp_path: Path) -> None:
         assert metadata(kms, "alias/app")["KeyId"] == KEY_ID
         assert kms("DescribeKey", KeyId=made).code == "NotFoundException"
         assert kms.service.clock.offset == 0
+
+
+# -- identities
+
+
+DECRYPT = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"kms:Decrypt","Resource":"*"}}'
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/team/ann"},
+            "Action": "sts:AssumeRole",
+        },
+    }
+)
+IDENTITIES = f"""
+[[role]]
+name = "reader"
+trust = '{TRUST}'
+max_session = 7200
+description = "reads"
+attached = ["arn:aws:iam::{ACCOUNT}:policy/decrypt"]
+boundary = "arn:aws:iam::aws:policy/AdministratorAccess"
+
+[[user]]
+name = "ann"
+path = "/team/"
+groups = ["readers"]
+policies = {{ one = '{DECRYPT}' }}
+policy = '{DECRYPT}'
+attached = ["arn:aws:iam::aws:policy/IAMReadOnlyAccess"]
+tags = {{ team = "x" }}
+
+[[group]]
+name = "readers"
+policies = {{ g = '{DECRYPT}' }}
+
+[[policy]]
+name = "decrypt"
+document = '{DECRYPT}'
+description = "lets decrypt"
+
+[[oidc_provider]]
+url = "https://id.example/realm"
+client_ids = ["sts.amazonaws.com"]
+jwks_file = "keys.json"
+
+[[key]]
+id = "theirs"
+policy = '''{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Principal":
+    {{"AWS": ["arn:aws:iam::{ACCOUNT}:user/team/ann", "arn:aws:iam::{ACCOUNT}:role/reader"]}},
+    "Action": "kms:*", "Resource": "*"}}}}'''
+"""
+
+
+def production(tmp_path: Path, text: str) -> Service:
+    (tmp_path / "keys.json").write_text('{"keys": []}')
+    return Service(Settings(data=tmp_path / "data", seed=seeded(tmp_path, text)))
+
+
+def test_identities_are_made_with_all_that_they_are(tmp_path: Path) -> None:
+    service = production(tmp_path, IDENTITIES)
+    with service.database.read() as connection:
+        identities = service.store.identities
+        ann = identities.principal(connection, ACCOUNT, "IAMUser", "ann")
+        readers = identities.principal(connection, ACCOUNT, "Group", "readers")
+        reader = identities.principal(connection, ACCOUNT, "Role", "reader")
+        provider = service.store.providers.load(connection, ACCOUNT, "id.example/realm")
+        key = service.store.keys.load(connection, "theirs", "us-east-1")
+    service.close()
+    assert ann is not None
+    assert readers is not None
+    assert reader is not None
+    assert ann.arn == f"arn:aws:iam::{ACCOUNT}:user/team/ann"
+    assert ann.inline == (("one", DECRYPT), ("seed", DECRYPT))
+    assert (ann.member_of, ann.tags) == ((readers.principal_id,), (("team", "x"),))
+    assert ann.attached == ("arn:aws:iam::aws:policy/IAMReadOnlyAccess",)
+    assert readers.inline == (("g", DECRYPT),)
+    assert (reader.max_session, reader.description) == (7200, "reads")
+    assert reader.attached == (f"arn:aws:iam::{ACCOUNT}:policy/decrypt",)
+    assert reader.boundary == "arn:aws:iam::aws:policy/AdministratorAccess"
+    assert reader.trust is not None
+    assert reader.trust.bound == {ann.arn: ann.principal_id}
+    assert provider is not None
+    assert (provider.client_ids, provider.jwks) == (("sts.amazonaws.com",), '{"keys": []}')
+    assert key is not None
+    assert key.policy is not None
+    assert key.policy.bound == {ann.arn: ann.principal_id, reader.arn: reader.principal_id}
+
+
+def test_an_identity_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
+    production(tmp_path, IDENTITIES).close()
+    changed = IDENTITIES.replace("team = ", "colour = ").replace("7200", "3600").replace('["readers"]', "[]")
+    service = production(tmp_path, changed + '\n[[user]]\nname = "new"\n')
+    with service.database.read() as connection:
+        ann = service.store.identities.principal(connection, ACCOUNT, "IAMUser", "ann")
+        reader = service.store.identities.principal(connection, ACCOUNT, "Role", "reader")
+        new = service.store.identities.principal(connection, ACCOUNT, "IAMUser", "new")
+    service.close()
+    assert ann is not None
+    assert reader is not None
+    assert new is not None
+    assert (ann.tags, len(ann.member_of), reader.max_session) == ((("team", "x"),), 1, 7200)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            IDENTITIES.replace('["readers"]', '["writers"]'),
+            r"\[\[user\]\] number 1, groups: .*with name writers",
+        ),
+        (
+            IDENTITIES.replace(":policy/decrypt", ":policy/none"),
+            r"\[\[role\]\] number 1, attached: .* not exist",
+        ),
+        (IDENTITIES.replace("user/team/ann", "user/bob"), r"\[\[role\]\] number 1: .*invalid principals"),
+        (IDENTITIES.replace("role/reader", "role/writer"), r"\[\[key\]\] number 1, policy: .*invalid principals"),
+        (IDENTITIES.replace("https", "http"), r"\[\[oidc_provider\]\] number 1: "),
+        (
+            IDENTITIES.replace('tags = { team = "x" }', 'tags = { "aws:a" = "x" }'),
+            r"\[\[user\]\] number 1: Tags beginning with aws: are reserved",
+        ),
+        (
+            USER + USER.replace("alice", "Alice").replace("AKIAALICE", "AKIABLICE"),
+            r"number 2, name: .*capitals alone",
+        ),
+    ],
+)
+def test_what_iam_would_refuse_is_refused_and_nothing_is_made(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(SeedError, match=said):
+        production(tmp_path, text)
+    service = Service(Settings(data=tmp_path / "data"))
+    with service.database.read() as connection:
+        assert [p.kind for p in service.store.identities.everyone(connection)] == ["Root"]
+    service.close()
+
+
+def test_a_user_who_keeps_the_secret(tmp_path: Path) -> None:
+    access_key_id, _, public = own_access_key()
+    text = f'[[user]]\nname = "alice"\naccess_key_id = "{access_key_id}"\npublic_key = "{public}"\n'
+    for _ in range(2):  # the second time it is there
+        service = production(tmp_path, text)
+        with service.database.read() as connection:
+            made = service.store.access_keys.load(connection, access_key_id)
+        service.close()
+        assert made is not None
+        assert made.public_key == base64.b64decode(public)
+    other = text.replace("alice", "bob").replace(access_key_id, "AKIA" + "B" * 16).replace(public, "AAAA")
+    with pytest.raises(SeedError, match=r"\[\[user\]\] number 1, public_key: "):
+        production(tmp_path, other)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_examples_of_the_documentation(tmp_path: Path, number: int) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "development-mode.md").read_text()
+    production(tmp_path, re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[number]).close()

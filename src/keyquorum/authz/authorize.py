@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The decision, and the proof of it: only ``authorize`` makes an ``AuthorizedKey``, and only that opens key material.
-
-Until policies are evaluated, a principal may act on its own account's keys, and on no other's. Pure.
-"""
+"""The proof of a decision: only ``authorize`` makes an ``AuthorizedKey``, and only that opens key material. Pure."""
 
 from typing import Final
 
+from keyquorum.authz.evaluate import Decision
 from keyquorum.errors import AccessDeniedException
 from keyquorum.model import Caller, Key, KeyMaterial, KeyRecord
 
@@ -25,10 +23,10 @@ class AuthorizedKey:
         self.opened: Final = record.opened
 
 
-def authorize(caller: Caller, permission: str, record: KeyRecord) -> AuthorizedKey:
-    """The proof that ``caller`` has ``permission`` on the key; raises AccessDeniedException."""
-    if record.key.account != caller.account:
-        raise absent_or_forbidden(caller, permission)
+def authorize(record: KeyRecord, decision: Decision) -> AuthorizedKey:
+    """The proof that ``decision``, which was made about this key, allows it; raises AccessDeniedException."""
+    if not decision.allowed:
+        raise AccessDeniedException
     return AuthorizedKey(_TOKEN, record)
 
 

@@ -1,24 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: argument parsing only. Each command imports what it runs, so that others start without it."""
 
-import sys
 from pathlib import Path
 
 import click
-import platformdirs
 
 from keyquorum import quotas
+from keyquorum.cli.audit import audit
+from keyquorum.cli.common import data_directory, data_option, fail
+from keyquorum.cli.doctor import doctor
+from keyquorum.cli.iam import iam
 from keyquorum.config import ConfigError, Settings, is_loopback, networks
 from keyquorum.quotas import Quotas
-
-
-def _default_data() -> Path:
-    return platformdirs.user_data_path("keyquorum")
-
-
-def _fail(error: Exception) -> None:
-    click.echo(f"keyquorum: {error}", err=True)
-    sys.exit(2)
 
 
 def _quotas(texts: tuple[str, ...]) -> Quotas:
@@ -64,6 +57,21 @@ def main() -> None:
 )
 @click.option("--audit-sync", envvar="KEYQUORUM_AUDIT_SYNC", is_flag=True, help="Audit records survive power loss.")
 @click.option(
+    "--audit-rotate-size",
+    envvar="KEYQUORUM_AUDIT_ROTATE_SIZE",
+    type=int,
+    default=256,
+    show_default=True,
+    help="MiB after which an audit file is put aside and a new one begun.",
+)
+@click.option(
+    "--audit-sink",
+    envvar="KEYQUORUM_AUDIT_SINK",
+    multiple=True,
+    help="Where copies of audit records and checkpoints go: stdout, file:PATH, syslog:udp://HOST:PORT, "
+    "syslog:tcp://HOST:PORT or syslog:unix:PATH; may be repeated.",
+)
+@click.option(
     "--lock-timeout",
     envvar="KEYQUORUM_LOCK_TIMEOUT",
     type=float,
@@ -104,6 +112,8 @@ def serve(
     seed: Path | None,
     arn_format: str,
     audit_sync: bool,
+    audit_rotate_size: int,
+    audit_sink: tuple[str, ...],
     lock_timeout: float,
     trusted_proxy: tuple[str, ...],
     regions: str | None,
@@ -114,7 +124,7 @@ def serve(
 ) -> None:
     """Run a server."""
     from keyquorum import serve as serving
-    from keyquorum.audit import AuditError
+    from keyquorum.audit.log import AuditError
     from keyquorum.custody.seal import SealError
     from keyquorum.errors import IntegrityError, KMSError
     from keyquorum.seed import SeedError
@@ -131,7 +141,7 @@ def serve(
         elif dev_listen is not None or dev_host:
             raise ConfigError("--dev-listen and --dev-host go with --dev")
         settings = Settings(
-            data=None if dev else (data or _default_data()).absolute(),
+            data=None if dev else data_directory(data),
             host=host or "127.0.0.1",
             port=port,
             account=account,
@@ -141,6 +151,8 @@ def serve(
             arn_format=arn_format,
             development=dev,
             audit_sync=audit_sync,
+            audit_rotate_size=audit_rotate_size * 1024 * 1024,
+            audit_sinks=audit_sink,
             lock_timeout=lock_timeout,
             trusted_proxies=networks(trusted_proxy),
             regions=None if regions is None else frozenset(regions.split(",")),
@@ -149,27 +161,26 @@ def serve(
         settings.check()
         serving.run(settings, frozenset(name.lower() for name in dev_host))
     except KMSError as error:
-        _fail(Exception(f"the database cannot be had: {error.detail or error.code}"))
+        fail(Exception(f"the database cannot be had: {error.detail or error.code}"))
     except (AuditError, ConfigError, IntegrityError, OSError, SchemaError, SealError, SeedError) as error:
-        _fail(error)
+        fail(error)
 
 
 @main.command()
-@click.option(
-    "--data",
-    envvar="KEYQUORUM_DATA",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=None,
-    help="Data directory of the server.  [default: the user's, as XDG has it]",
-)
+@data_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of shell exports.")
 def env(data: Path | None, as_json: bool) -> None:
     """Print what an AWS SDK or CLI needs to use the server: endpoint, root access key, Region."""
     from keyquorum.environment import NoServerError, as_exports, as_object, read
 
     try:
-        variables = read((data or _default_data()).absolute())
+        variables = read(data_directory(data))
     except NoServerError as error:
-        _fail(error)
+        fail(error)
     else:
         click.echo(as_object(variables) if as_json else as_exports(variables))
+
+
+main.add_command(audit)
+main.add_command(iam)
+main.add_command(doctor)

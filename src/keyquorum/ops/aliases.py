@@ -2,9 +2,11 @@
 """CreateAlias, UpdateAlias, DeleteAlias, ListAliases."""
 
 import re
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from keyquorum import api
+from keyquorum.arns import LAYOUTS
 from keyquorum.errors import (
     AlreadyExistsException,
     LimitExceededException,
@@ -13,7 +15,7 @@ from keyquorum.errors import (
     ValidationException,
 )
 from keyquorum.model import Alias, Key
-from keyquorum.ops.operation import Call, Keys, KeyUse, Operation
+from keyquorum.ops.operation import Call, Keys, KeyUse, Need, Operation
 from keyquorum.ops.rules import paged
 from keyquorum.specs import SPECS
 
@@ -60,6 +62,17 @@ def _delete_keys(_call: Call, request: api.DeleteAliasRequest) -> tuple[KeyUse, 
     return (KeyUse("kms:DeleteAlias", str(request.alias_name), "allowed"),)
 
 
+def _on_alias(permission: str) -> Callable[[Call, Any], tuple[Need, ...]]:
+    """The permission on the alias itself, beside that on its key: an alias has no policy."""
+
+    def needs(call: Call, request: Any) -> tuple[Need, ...]:
+        place, name = (call.caller.region, call.caller.account), str(request.alias_name)
+        arn, *others = [layout.alias(*place, name) for layout in LAYOUTS]
+        return (Need(permission, arn, tuple(others)),)
+
+    return needs
+
+
 def _create(call: Call, request: api.CreateAliasRequest, keys: Keys) -> None:
     key, store, txn = keys[0].key, call.services.store, call.write()
     name = str(request.alias_name)
@@ -103,7 +116,11 @@ def _check_room(call: Call, key: Key) -> None:
 
 
 def _list_keys(_call: Call, request: api.ListAliasesRequest) -> tuple[KeyUse, ...]:
-    return () if request.key_id is None else (KeyUse("kms:ListAliases", request.key_id),)
+    return () if request.key_id is None else (KeyUse("kms:ListAliases", request.key_id, by="account"),)
+
+
+def _list_needs(_call: Call, request: api.ListAliasesRequest) -> tuple[Need, ...]:
+    return () if request.key_id is not None else (Need("kms:ListAliases"),)
 
 
 def _list(call: Call, request: api.ListAliasesRequest, keys: Keys) -> api.ListAliasesResponse:
@@ -133,8 +150,8 @@ def _list(call: Call, request: api.ListAliasesRequest, keys: Keys) -> api.ListAl
 
 
 OPERATIONS = (
-    Operation(name="CreateAlias", run=_create, keys=_create_keys, changes=True),
-    Operation(name="UpdateAlias", run=_update, keys=_update_keys, changes=True),
-    Operation(name="DeleteAlias", run=_delete, keys=_delete_keys, changes=True),
-    Operation(name="ListAliases", run=_list, keys=_list_keys, waits=True),
+    Operation(name="CreateAlias", run=_create, keys=_create_keys, needs=_on_alias("kms:CreateAlias"), changes=True),
+    Operation(name="UpdateAlias", run=_update, keys=_update_keys, needs=_on_alias("kms:UpdateAlias"), changes=True),
+    Operation(name="DeleteAlias", run=_delete, keys=_delete_keys, needs=_on_alias("kms:DeleteAlias"), changes=True),
+    Operation(name="ListAliases", run=_list, keys=_list_keys, needs=_list_needs, waits=True),
 )

@@ -3,7 +3,7 @@
 
 from keyquorum import api
 from keyquorum.errors import InvalidKeyUsageException, UnsupportedOperationException, ValidationException
-from keyquorum.ops.operation import Call, Keys, Operation, on_key
+from keyquorum.ops.operation import Call, Keys, Operation, in_account, on_key
 from keyquorum.specs import DATA_KEY_BYTES, ENCRYPT_DECRYPT, is_symmetric
 
 _DataKey = api.GenerateDataKeyRequest | api.GenerateDataKeyWithoutPlaintextRequest
@@ -130,5 +130,5 @@ OPERATIONS = (
         computes=_computes,
         tracked=True,
     ),
-    Operation(name="GenerateRandom", run=_random),
+    Operation(name="GenerateRandom", run=_random, needs=in_account("kms:GenerateRandom")),
 )

@@ -17,19 +17,17 @@ from keyquorum.arns import is_account
 from keyquorum.errors import (
     AccessDeniedException,
     InvalidArnException,
-    InvalidGrantTokenException,
     LimitExceededException,
     NotFoundException,
     ValidationException,
 )
 from keyquorum.model import Grant, Key
-from keyquorum.ops.operation import Call, Keys, KeyUse, Operation, on_key
-from keyquorum.ops.rules import paged
+from keyquorum.ops.operation import Call, Keys, KeyUse, Operation, in_account, on_key
+from keyquorum.ops.rules import GrantToken, paged
 from keyquorum.specs import granted_operations, is_symmetric
 
 _PAGE_SIZES: Final = (50, 100)
 _LONGEST_CONTEXT: Final = 8
-_PURPOSE: Final = "grant token"
 
 #: What can be a grantee or a retiring principal (API reference, CreateGrant).
 _PRINCIPAL: Final = re.compile(
@@ -37,15 +35,6 @@ _PRINCIPAL: Final = re.compile(
     r"|sts::[0-9]{12}:(assumed-role/[\w+=,.@-]+/[\w+=,.@-]+|federated-user/[\w+=,.@-]+))",
     re.ASCII,
 )
-
-
-class _Named(msgspec.Struct, frozen=True):
-    """What a grant token names."""
-
-    grant_id: str
-    key_id: str
-    region: str
-    account: str
 
 
 def _principal(arn: str | None, service: str | None, role: str) -> tuple[str | None, bool]:
@@ -119,6 +108,8 @@ def _create(call: Call, request: api.CreateGrantRequest, keys: Keys) -> api.Crea
         created_at=call.now,
         grantee_is_service=grantee_is_service,
         retiring_is_service=retiring_is_service,
+        grantee_id=_unique_id(call, grantee, grantee_is_service),
+        retiring_id=_unique_id(call, retiring, retiring_is_service),
     )
     same = None
     if request.name is not None:
@@ -131,9 +122,21 @@ def _create(call: Call, request: api.CreateGrantRequest, keys: Keys) -> api.Crea
             raise LimitExceededException(f"A KMS key can have at most {limit} grants.")
         store.grants.insert(txn, grant)
     grant = same or grant
-    token = _Named(grant.grant_id, key.key_id, key.region, key.account)
-    sealed = call.services.keyring.seal_token(_PURPOSE, msgspec.msgpack.encode(token))
-    return api.CreateGrantResponse(grant_token=sealed.hex(), grant_id=grant.grant_id)
+    token = GrantToken(grant.grant_id, key.key_id, key.region, key.account)
+    return api.CreateGrantResponse(grant_token=token.seal(call), grant_id=grant.grant_id)
+
+
+def _unique_id(call: Call, principal: str | None, is_service: bool) -> str | None:
+    """What a grant is bound to: whoever gets the name later has no part in it. None for what has no unique ID, and for
+    everybody on a development server; raises InvalidArnException for a principal that is not there."""
+    if principal is None or is_service or call.services.development:
+        return None
+    identities, connection = call.services.store.identities, call.write().connection
+    is_root = principal.endswith(":root")
+    found = None if is_root else identities.unique_id(connection, principal)
+    if found is None and not (is_root and identities.has_account(connection, principal.split(":")[4])):
+        raise InvalidArnException(f"ARN does not refer to a valid principal: {principal}")
+    return found
 
 
 def _canonical(constraints: api.GrantConstraints | None) -> str | None:
@@ -158,7 +161,7 @@ def _list(call: Call, request: api.ListGrantsRequest, keys: Keys) -> api.ListGra
                 connection, key, after, limit, grant_id=request.grant_id, grantee=grantee
             )
 
-    return _page(call, scope, request, fetch)
+    return _page(call, scope, request, fetch, lambda _grant: key.account)
 
 
 def _list_retirable(call: Call, request: api.ListRetirableGrantsRequest, _keys: Keys) -> api.ListGrantsResponse:
@@ -179,22 +182,33 @@ def _list_retirable(call: Call, request: api.ListRetirableGrantsRequest, _keys: 
         with services.store.database.read() as connection:
             return services.store.grants.retirable(connection, call.caller.region, principal, issuer, after, limit)
 
-    return _page(call, scope, request, fetch)
+    def account_of(grant: Grant) -> str:
+        with services.store.database.read() as connection:
+            return services.store.keys.account_of(connection, grant.key_id, grant.region)
+
+    return _page(call, scope, request, fetch, account_of)
 
 
-def _page(call: Call, scope: str, request: Any, fetch: Callable[[str, int], list[Grant]]) -> api.ListGrantsResponse:
+def _page(
+    call: Call,
+    scope: str,
+    request: Any,
+    fetch: Callable[[str, int], list[Grant]],
+    account_of: Callable[[Grant], str],
+) -> api.ListGrantsResponse:
+    """``account_of`` tells whose key a grant is on."""
     shown, marker, truncated = paged(call, scope, request, _PAGE_SIZES, fetch, lambda grant: grant.grant_id)
     return api.ListGrantsResponse(
-        grants=[_entry(call, grant) for grant in shown], next_marker=marker, truncated=truncated
+        grants=[_entry(call, grant, account_of(grant)) for grant in shown], next_marker=marker, truncated=truncated
     )
 
 
-def _entry(call: Call, grant: Grant) -> api.GrantListEntry:
+def _entry(call: Call, grant: Grant, account: str) -> api.GrantListEntry:
     constraints = None
     if grant.constraints is not None:
         constraints = msgspec.json.decode(grant.constraints, type=api.GrantConstraints)
     return api.GrantListEntry(
-        key_id=call.services.layout.key(grant.region, grant.issuing_account, grant.key_id),
+        key_id=call.services.layout.key(grant.region, account, grant.key_id),
         grant_id=grant.grant_id,
         name=grant.name,
         creation_date=grant.created_at,
@@ -208,33 +222,22 @@ def _entry(call: Call, grant: Grant) -> api.GrantListEntry:
     )
 
 
-def _token(call: Call, text: str) -> _Named:
-    try:
-        sealed = bytes.fromhex(text)
-    except ValueError:
-        sealed = b""
-    opened = call.services.keyring.open_token(_PURPOSE, sealed)
-    if opened is None or sealed.hex() != text:  # one token, one spelling
-        raise InvalidGrantTokenException
-    return msgspec.msgpack.decode(opened, type=_Named)
-
-
 def _retire_keys(call: Call, request: api.RetireGrantRequest) -> tuple[KeyUse, ...]:
     if request.grant_token is not None:
         if request.key_id is not None or request.grant_id is not None:
             raise ValidationException("Specify either GrantToken, or KeyId and GrantId, but not both.")
-        named = _token(call, request.grant_token)
+        named = GrantToken.open(call, request.grant_token)
         arn = call.services.layout.key(named.region, named.account, named.key_id)
-        return (KeyUse("kms:RetireGrant", arn),)
+        return (KeyUse("kms:RetireGrant", arn, grant_id=named.grant_id),)
     if request.key_id is None or request.grant_id is None:
         raise ValidationException("Specify either GrantToken, or KeyId and GrantId.")
-    return on_key("kms:RetireGrant")(call, request)
+    return (KeyUse("kms:RetireGrant", request.key_id, grant_id=request.grant_id),)
 
 
 def _retire(call: Call, request: api.RetireGrantRequest, keys: Keys) -> None:
     grant_id = request.grant_id
     if request.grant_token is not None:
-        grant_id = _token(call, request.grant_token).grant_id
+        grant_id = GrantToken.open(call, request.grant_token).grant_id
     _remove(call, keys[0].key, str(grant_id))
 
 
@@ -252,7 +255,7 @@ def _remove(call: Call, key: Key, grant_id: str) -> None:
 OPERATIONS = (
     Operation(name="CreateGrant", run=_create, keys=_create_keys, changes=True),
     Operation(name="ListGrants", run=_list, keys=on_key("kms:ListGrants"), waits=True),
-    Operation(name="ListRetirableGrants", run=_list_retirable, waits=True),
+    Operation(name="ListRetirableGrants", run=_list_retirable, needs=in_account("kms:ListRetirableGrants"), waits=True),
     Operation(name="RetireGrant", run=_retire, keys=_retire_keys, changes=True),
     Operation(name="RevokeGrant", run=_revoke, keys=on_key("kms:RevokeGrant"), changes=True),
 )

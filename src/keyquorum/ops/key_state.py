@@ -104,4 +104,4 @@ OPERATIONS = (
 
 #: Not operations of the API: what the system does by itself, under CloudTrail's name where it has one.
 DELETE_KEY: Final = Operation(name="DeleteKey", run=_delete, keys=on_key("kms:DeleteKey"), changes=True)
-ERASE_KEY_MATERIAL: Final = Operation(name="EraseKeyMaterial", run=_record_erasure, changes=True)
+ERASE_KEY_MATERIAL: Final = Operation(name="EraseKeyMaterial", run=_record_erasure, open=True, changes=True)

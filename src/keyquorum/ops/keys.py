@@ -6,7 +6,6 @@ import uuid
 from typing import Final
 
 from keyquorum import api, arns, lifecycle
-from keyquorum.authz.policy import default_key_policy
 from keyquorum.errors import (
     AlreadyExistsException,
     UnsupportedOperationException,
@@ -14,8 +13,8 @@ from keyquorum.errors import (
 )
 from keyquorum.model import Key, KeyRecord
 from keyquorum.ops.metadata import metadata
-from keyquorum.ops.operation import Call, Keys, Operation, on_key
-from keyquorum.ops.rules import acceptable_policy, check_room, merged_tags, paged
+from keyquorum.ops.operation import Call, Keys, Need, Operation, in_account, on_key
+from keyquorum.ops.rules import acceptable_policy, check_room, merged_tags, paged, tagging
 from keyquorum.specs import ENCRYPT_DECRYPT, SPECS, SYMMETRIC_DEFAULT, is_symmetric
 
 _PAGE_SIZES: Final = (100, 1000)
@@ -34,6 +33,11 @@ def _prepare(call: Call, request: api.CreateKeyRequest, _keys: Keys) -> bytes | 
     return None if request.origin == "EXTERNAL" else call.services.keyring.generate(spec)
 
 
+def _create_needs(call: Call, request: api.CreateKeyRequest) -> tuple[Need, ...]:
+    needs = (Need("kms:CreateKey"),)
+    return (*needs, tagging(call, call.caller.region)) if request.tags else needs
+
+
 def _computes(request: api.CreateKeyRequest) -> bool:
     return (request.key_spec or request.customer_master_key_spec or "").startswith("RSA_")
 
@@ -43,11 +47,7 @@ def _create_key(call: Call, request: api.CreateKeyRequest, _keys: Keys) -> api.C
     services, caller = call.services, call.caller
     tags = merged_tags(call, {}, request.tags or [])
     chosen_id, chosen_material = _chosen(tags, spec) if services.development else (None, None)
-    policy = request.policy
-    if policy is None:
-        policy = default_key_policy(caller.account)
-    else:
-        policy = acceptable_policy(call, policy, bypass=request.bypass_policy_lockout_safety_check)
+    policy = acceptable_policy(call, request.policy, caller.account, bypass=request.bypass_policy_lockout_safety_check)
     txn, store = call.write(), services.store
     key_id = chosen_id or (f"mrk-{uuid.uuid4().hex}" if request.multi_region else str(uuid.uuid4()))
     if store.keys.is_taken(txn.connection, key_id):
@@ -157,9 +157,16 @@ def _update_description(call: Call, request: api.UpdateKeyDescriptionRequest, ke
 
 
 OPERATIONS = (
-    Operation(name="CreateKey", run=_create_key, prepare=_prepare, changes=True, computes=_computes),
+    Operation(
+        name="CreateKey",
+        run=_create_key,
+        needs=_create_needs,
+        prepare=_prepare,
+        changes=True,
+        computes=_computes,
+    ),
     Operation(name="DescribeKey", run=_describe_key, keys=on_key("kms:DescribeKey", alias="allowed")),
-    Operation(name="ListKeys", run=_list_keys, waits=True),
+    Operation(name="ListKeys", run=_list_keys, needs=in_account("kms:ListKeys"), waits=True),
     Operation(
         name="UpdateKeyDescription",
         run=_update_description,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GetKeyPolicy, PutKeyPolicy, ListKeyPolicies. Key policies are stored and validated; they are not evaluated yet."""
+"""GetKeyPolicy, PutKeyPolicy, ListKeyPolicies. What a key policy allows is decided in ``authz``."""
 
 from typing import Final
 
@@ -15,8 +15,8 @@ def _get(call: Call, request: api.GetKeyPolicyRequest, keys: Keys) -> api.GetKey
     if request.policy_name not in (None, _NAME):
         raise NotFoundException("No such policy exists")
     with call.services.store.database.read() as connection:
-        document = call.services.store.keys.policy(connection, keys[0].key)
-    return api.GetKeyPolicyResponse(policy=document, policy_name=_NAME)
+        policy = call.services.store.keys.policy(connection, keys[0].key)
+    return api.GetKeyPolicyResponse(policy=policy.document, policy_name=_NAME)
 
 
 def _put_keys(call: Call, request: api.PutKeyPolicyRequest) -> tuple[KeyUse, ...]:
@@ -26,8 +26,9 @@ def _put_keys(call: Call, request: api.PutKeyPolicyRequest) -> tuple[KeyUse, ...
 
 
 def _put(call: Call, request: api.PutKeyPolicyRequest, keys: Keys) -> None:
-    document = acceptable_policy(call, str(request.policy), bypass=request.bypass_policy_lockout_safety_check)
-    call.services.store.keys.put_policy(call.write(), keys[0].key, document)
+    key = keys[0].key
+    policy = acceptable_policy(call, request.policy, key.account, bypass=request.bypass_policy_lockout_safety_check)
+    call.services.store.keys.put_policy(call.write(), key, policy)
 
 
 def _list(call: Call, request: api.ListKeyPoliciesRequest, keys: Keys) -> api.ListKeyPoliciesResponse:

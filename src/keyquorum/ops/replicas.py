@@ -8,7 +8,6 @@ rotation are shared; policy, grants, tags, aliases, description, state and last 
 import msgspec
 
 from keyquorum import api, lifecycle
-from keyquorum.authz.policy import default_key_policy
 from keyquorum.errors import (
     AlreadyExistsException,
     NotFoundException,
@@ -17,8 +16,8 @@ from keyquorum.errors import (
 )
 from keyquorum.model import KeyRecord
 from keyquorum.ops.metadata import metadata
-from keyquorum.ops.operation import Call, Keys, Operation, on_key
-from keyquorum.ops.rules import acceptable_policy, check_room, merged_tags, not_primary, reconsider_pending
+from keyquorum.ops.operation import Call, Keys, KeyUse, Need, Operation, on_key
+from keyquorum.ops.rules import acceptable_policy, check_room, merged_tags, not_primary, reconsider_pending, tagging
 
 
 def _require_primary(call: Call, _request: object, keys: Keys) -> None:
@@ -37,11 +36,7 @@ def _replicate(call: Call, request: api.ReplicateKeyRequest, keys: Keys) -> api.
         raise AlreadyExistsException(f"{call.arn(taken)} already exists")
     check_room(call, region)
     tags = merged_tags(call, {}, request.tags or [])
-    policy = request.policy
-    if policy is None:
-        policy = default_key_policy(primary.account)
-    else:
-        policy = acceptable_policy(call, policy, bypass=request.bypass_policy_lockout_safety_check)
+    policy = acceptable_policy(call, request.policy, primary.account, bypass=request.bypass_policy_lockout_safety_check)
     external = primary.origin == "EXTERNAL"
     replica = msgspec.structs.replace(
         primary,
@@ -66,9 +61,16 @@ def _replicate(call: Call, request: api.ReplicateKeyRequest, keys: Keys) -> api.
     record = KeyRecord(replica, {m.material_id: m for m in copies})
     return api.ReplicateKeyResponse(
         replica_key_metadata=metadata(call, record, [*family, replica]),
-        replica_policy=policy,
+        replica_policy=policy.document,
         replica_tags=request.tags or None,
     )
+
+
+def _replica_needs(call: Call, request: api.ReplicateKeyRequest) -> tuple[Need, ...]:
+    """The permission to make a key in the other Region."""
+    region = str(request.replica_region)
+    creating = Need("kms:CreateKey", context=(("aws:requestedregion", (region,)),))
+    return (creating, tagging(call, region)) if request.tags else (creating,)
 
 
 def _check_region(call: Call, region: str) -> None:
@@ -84,10 +86,11 @@ def _update_primary(call: Call, request: api.UpdatePrimaryRegionRequest, keys: K
     if region == old.region:
         raise UnsupportedOperationException(f"{call.arn(old)} is the multi-region primary key already.")
     family = store.keys.regions(txn.connection, old.key_id)
-    new = next((member for member in family if member.region == region), None)
-    if new is None:
+    record = store.keys.load(txn.connection, old.key_id, region)
+    if record is None:
         arn = call.services.layout.key(region, old.account, old.key_id)
         raise NotFoundException(f"Key '{arn}' does not exist")
+    new = call.access.key(KeyUse("kms:UpdatePrimaryRegion", old.key_id), record).key
     lifecycle.check("UpdatePrimaryRegion", new.state, call.arn(new))
     rotation = {
         "rotation_period": old.rotation_period,
@@ -105,6 +108,7 @@ OPERATIONS = (
         name="ReplicateKey",
         run=_replicate,
         keys=on_key("kms:ReplicateKey"),
+        needs=_replica_needs,
         check=_require_primary,
         changes=True,
     ),

@@ -7,16 +7,19 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from keyquorum import api, lifecycle
+from keyquorum.authz import lockout
 from keyquorum.authz import policy as policies
+from keyquorum.authz.binding import bind
 from keyquorum.errors import (
+    InvalidGrantTokenException,
     InvalidKeyUsageException,
     LimitExceededException,
     MalformedPolicyDocumentException,
     TagException,
     UnsupportedOperationException,
 )
-from keyquorum.model import Key, KeyMaterial, key_name
-from keyquorum.ops.operation import Call
+from keyquorum.model import Key, KeyMaterial, ResourcePolicy, key_name
+from keyquorum.ops.operation import Call, Need
 from keyquorum.specs import SPECS
 
 DAY: Final = 86_400
@@ -28,6 +31,30 @@ class DueKey(msgspec.Struct, frozen=True):
     """What a job asks for: a key of which something is due."""
 
     key_id: str
+
+
+class GrantToken(msgspec.Struct, frozen=True):
+    """What a grant token names. It says where a grant is, not that there is one: nobody gets a right by showing it."""
+
+    grant_id: str
+    key_id: str
+    region: str
+    account: str
+
+    def seal(self, call: Call) -> str:
+        return call.services.keyring.seal_token("grant token", msgspec.msgpack.encode(self)).hex()
+
+    @classmethod
+    def open(cls, call: Call, text: str) -> "GrantToken":
+        """Raises InvalidGrantTokenException for what is none of ours."""
+        try:
+            sealed = bytes.fromhex(text)
+        except ValueError:
+            sealed = b""
+        opened = call.services.keyring.open_token("grant token", sealed)
+        if opened is None or sealed.hex() != text:  # one token, one spelling
+            raise InvalidGrantTokenException
+        return msgspec.msgpack.decode(opened, type=cls)
 
 
 def check_algorithm(key: Key, algorithm: str) -> str:
@@ -89,14 +116,27 @@ def paged(
     fetch: Callable[[str, int], list[T]],
     place: Callable[[T], str],
 ) -> tuple[list[T], str | None, bool]:
-    """One page of a list: what it shows, NextMarker and Truncated.
+    """One page of a list of KMS: what it shows, NextMarker and Truncated. ``sizes``: the page's default and largest
+    size."""
+    limit = min(request.limit or sizes[0], sizes[1])
+    return page_of(call, scope, request.marker, limit, fetch, place)
 
-    ``scope`` names all that selects the list. ``sizes``: the page's default and largest size. ``fetch(after, limit)``
-    gives at most so many items that come after a place, and ``place`` tells an item's.
+
+def page_of(
+    call: Call,
+    scope: str,
+    marker: str | None,
+    limit: int,
+    fetch: Callable[[str, int], list[T]],
+    place: Callable[[T], str],
+) -> tuple[list[T], str | None, bool]:
+    """One page of a list: what it shows, the marker of the next one, and whether there is one.
+
+    ``scope`` names all that selects the list. ``fetch(after, limit)`` gives at most so many items that come after a
+    place, and ``place`` tells an item's.
     """
     pages = call.services.pages
-    after = pages.read(scope, request.marker) if request.marker is not None else ""
-    limit = min(request.limit or sizes[0], sizes[1])
+    after = pages.read(scope, marker) if marker is not None else ""
     found = fetch(after, limit + 1)
     shown, truncated = found[:limit], len(found) > limit
     return shown, pages.issue(scope, place(shown[-1])) if truncated else None, truncated
@@ -109,12 +149,34 @@ def check_room(call: Call, region: str) -> None:
         raise LimitExceededException(f"An account can have at most {limit} KMS keys in a Region.")
 
 
-def acceptable_policy(call: Call, text: str, *, bypass: bool | None) -> str:
-    """The text, if it is a key policy, and one that does not lock its author out unless the author insists."""
+def acceptable_policy(call: Call, text: str | None, account: str, *, bypass: bool | None) -> ResourcePolicy:
+    """A key policy, if ``text`` is one, and one that does not lock its author out unless the author insists; without a
+    text the default one of the key's ``account``."""
+    if text is None:
+        return ResourcePolicy(policies.default_key_policy(account), {})
     parsed = policies.parse_key_policy(text)
-    if not bypass and not policies.allows_put_key_policy(parsed, call.caller.arn, call.caller.account):
-        raise MalformedPolicyDocumentException(policies.LOCKOUT)
-    return text
+    names = bound(call, parsed)
+    if not bypass and not lockout.allows_put_key_policy(parsed, call.access.subject, account, names):
+        raise MalformedPolicyDocumentException(lockout.LOCKOUT)
+    return ResourcePolicy(text, names)
+
+
+def bound(call: Call, policy: policies.Policy) -> dict[str, str] | None:
+    """What the policy's principals are bound to; see ``authz.binding``. A development server knows whoever is named."""
+    if call.services.development:
+        return None
+    identities, connection = call.services.store.identities, call.write().connection
+    return bind(
+        policy,
+        lambda arn: identities.unique_id(connection, arn),
+        lambda account: identities.has_account(connection, account),
+    )
+
+
+def tagging(call: Call, region: str) -> Need:
+    """The permission to tag a key that is being made in a Region."""
+    arn = call.services.layout.key(region, call.caller.account, "*")
+    return Need("kms:TagResource", arn, context=(("aws:requestedregion", (region,)),))
 
 
 def merged_tags(call: Call, present: dict[str, str], new: Iterable[api.Tag]) -> dict[str, str]:

@@ -49,11 +49,11 @@ class GroupCommit:
         if records:
             try:
                 self._write_records(records)
-            except Exception:  # whatever kept the records from the disk keeps the answers here
+            except Exception as error:  # whatever kept the records from the disk keeps the answers here
                 _log.exception("%d audit records could not be written; their answers are withheld", len(records))
+                fault = error if isinstance(error, KMSError) else KMSInternalException()
                 batch = [
-                    (receiver, answer if answer.record is None else self._refuse(KMSInternalException()))
-                    for receiver, answer in batch
+                    (receiver, answer if answer.record is None else self._refuse(fault)) for receiver, answer in batch
                 ]
         now = self._loop.time()
         for receiver, answer in batch:

@@ -39,7 +39,7 @@ from keyquorum.errors import (
 )
 from keyquorum.model import Answer, HttpRequest
 from keyquorum.server.front import Core, Front, Limits
-from keyquorum.server.proxies import client_address, is_trusted
+from keyquorum.server.proxies import client_address, is_trusted, was_secure
 
 __all__ = ["Core", "KMSProtocol", "Limits", "uvicorn_options"]
 
@@ -333,8 +333,11 @@ class KMSProtocol(HttpToolsProtocol):
         keep_alive = self.version == "1.1" and self.parser.should_keep_alive()
         if not keep_alive:
             self.final = True
-        peer = client_address(self.peer, self.headers, self.front.trusted) if self.via_proxy else self.peer
-        request = HttpRequest(self.method, self.url, self.headers, bytes(self.body), peer)
+        peer, secure = self.peer, self.scheme == "https"
+        if self.via_proxy:
+            peer = client_address(peer, self.headers, self.front.trusted)
+            secure = secure or was_secure(self.headers)
+        request = HttpRequest(self.method, self.url, self.headers, bytes(self.body), peer, secure)
         self.queue.append((request, self.version, keep_alive))
 
     # -- from requests to answers

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The client's address, as ``aws:SourceIp`` and CloudTrail's ``sourceIPAddress`` see it.
+"""What proxies say of the client: its address, which is ``aws:SourceIp`` and CloudTrail's ``sourceIPAddress``, and
+whether it came by TLS, which is ``aws:SecureTransport``.
 
-X-Forwarded-For is whatever the client wrote, so it is not read unless the socket's peer is a proxy that the operator
-named, and then only as far as named proxies vouch for it. ``Forwarded`` (RFC 7239) and X-Real-IP are not read at all.
+X-Forwarded-For and X-Forwarded-Proto are whatever the client wrote, so they are not read unless the socket's peer is a
+proxy that the operator named, and then only as far as named proxies vouch for them. ``Forwarded`` (RFC 7239) and
+X-Real-IP are not read at all.
 """
 
 from collections.abc import Iterable
@@ -46,3 +48,9 @@ def client_address(peer: str, headers: Iterable[tuple[bytes, bytes]], trusted: t
             if not is_trusted(str(hop), trusted):
                 return str(hop)
     return str(address)
+
+
+def was_secure(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a trusted proxy says that TLS protected the request up to it: with one X-Forwarded-Proto, ``https``.
+    Several could be read in two ways."""
+    return [value.strip().lower() for name, value in headers if name == b"x-forwarded-proto"] == [b"https"]

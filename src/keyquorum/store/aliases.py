@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 import sqlalchemy as sa
 
-from keyquorum.model import Alias
+from keyquorum.model import Alias, key_name
 from keyquorum.store import schema
 from keyquorum.store.engine import Transaction
 from keyquorum.store.rowmac import RowMAC
@@ -52,6 +52,7 @@ class Aliases:
         """Make the alias name another key."""
         moved = msgspec.structs.replace(alias, key_id=key_id, updated_at=now, version=alias.version + 1)
         self._touch(txn, alias)
+        self._touch(txn, moved)
         values = self._mac.seal(_ALIASES, msgspec.structs.asdict(moved))
         txn.connection.execute(
             sa.update(_ALIASES).where(self._is(alias.account, alias.region, alias.name)).values(values)
@@ -63,6 +64,7 @@ class Aliases:
 
     def _touch(self, txn: Transaction, alias: Alias) -> None:
         txn.touch(cache_name(alias.account, alias.region, alias.name))
+        txn.touch(key_name(alias.key_id, alias.region))  # which is loaded with the names of its aliases
 
     def _alias(self, row: sa.RowMapping) -> Alias:
         return Alias(**self._mac.check(_ALIASES, row))

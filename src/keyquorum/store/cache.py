@@ -28,14 +28,15 @@ class Cache(Generic[T]):
         generations = self._generations
         return value if generations.at(slot) <= number and epoch == generations.epoch else None
 
-    def put(self, name: str, number: int, value: T) -> None:
-        """Keep ``value``, loaded in a snapshot in which the database's generation was ``number``."""
+    def put(self, name: str, number: int, value: T, under: str | None = None) -> None:
+        """Keep ``value``, loaded in a snapshot in which the database's generation was ``number``. It goes when what is
+        named ``under`` changes, which is ``name`` itself if nothing is said."""
         while len(self._entries) >= self._bound:
             try:
                 del self._entries[next(iter(self._entries))]
             except (KeyError, StopIteration, RuntimeError):
                 break  # another thread evicted at the same moment; being one over the bound does no harm
-        self._entries[name] = (Generations.slot(name), number, self._generations.epoch, value)
+        self._entries[name] = (Generations.slot(under or name), number, self._generations.epoch, value)
 
     def __contains__(self, name: object) -> bool:
         """Whether there is an entry, usable or not."""

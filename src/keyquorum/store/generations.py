@@ -46,8 +46,9 @@ class Generations:
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 status = os.fstat(fd)
-                if status.st_size < _BYTES:
-                    os.ftruncate(fd, _BYTES)
+                if min(status.st_size, status.st_blocks * 512) < _BYTES:
+                    # On a full disk a store into a page that has no block yet would end the process (SIGBUS).
+                    os.posix_fallocate(fd, 0, _BYTES)
                 mapped = mmap.mmap(fd, _BYTES)
             finally:
                 os.close(fd)

@@ -58,6 +58,14 @@ class Grants:
             of.append(_GRANTS.c.issuing_account == issuer)
         return self._select(connection, *of, _GRANTS.c.grant_id > after, limit=limit)
 
+    def to(
+        self, connection: sa.Connection, key: Key, grantees: tuple[str, ...], ids: tuple[str, ...]
+    ) -> tuple[Grant, ...]:
+        """The key's grants to any of these ARNs, or bound to any of these unique IDs: a user who was renamed since has
+        another ARN."""
+        to = sa.or_(_GRANTS.c.grantee.in_(grantees), _GRANTS.c.grantee_id.in_(ids))
+        return tuple(self._select(connection, self._on(key), to))
+
     def insert(self, txn: Transaction, grant: Grant) -> None:
         self._touch(txn, grant)
         txn.connection.execute(sa.insert(_GRANTS).values(self._mac.seal(_GRANTS, _row(grant))))

@@ -1,61 +1,190 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Principals and their access keys. Secrets are kept wrapped and are not opened here."""
+"""Users, groups, roles, and the roots of accounts. Whatever changes one drops all that is cached of its account's
+identities."""
 
-from typing import Final
+import re
+from collections import Counter
+from typing import Any, Final, TypeVar
 
 import msgspec
 import sqlalchemy as sa
 
 from keyquorum.errors import IntegrityError
-from keyquorum.model import ROOT, AccessKey, Principal
+from keyquorum.model import ROLE, ROOT, USER, IdentityRecord, Principal, ResourcePolicy, identities_name
 from keyquorum.store import schema
 from keyquorum.store.engine import Transaction
+from keyquorum.store.managed_policies import ManagedPolicies
 from keyquorum.store.rowmac import RowMAC
 
+T = TypeVar("T")
+
 _PRINCIPALS: Final = schema.principals
-_ACCESS_KEYS: Final = schema.access_keys
+
+_ARN: Final = re.compile(r"arn:aws:(iam|sts)::([0-9]{12}):(user|role|assumed-role)/(.+)", re.DOTALL)
+
+#: Under revision 0001 a user had one inline policy, and it had no name.
+_UNNAMED: Final = "policy"
 
 
 class Identities:
-    def __init__(self, mac: RowMAC) -> None:
+    def __init__(self, mac: RowMAC, managed: ManagedPolicies) -> None:
         self._mac = mac
+        self._managed = managed
 
-    def access_key(self, connection: sa.Connection, access_key_id: str) -> tuple[AccessKey, Principal] | None:
-        """The access key and the principal that it speaks for."""
-        query = sa.select(_ACCESS_KEYS).where(_ACCESS_KEYS.c.access_key_id == access_key_id)
-        row = connection.execute(query).mappings().one_or_none()
-        if row is None:
+    def load(self, connection: sa.Connection, principal_id: str) -> IdentityRecord | None:
+        """The principal with its groups and managed policies. These are taken from whoever has them before they go:
+        one that is missing was removed by somebody else, maybe for what it denies, and is an IntegrityError."""
+        principal = self.by_id(connection, principal_id)
+        if principal is None:
             return None
-        access_key = AccessKey(**self._mac.check(_ACCESS_KEYS, row))
-        query = sa.select(_PRINCIPALS).where(_PRINCIPALS.c.principal_id == access_key.principal_id)
-        row = connection.execute(query).mappings().one_or_none()
-        if row is None:
-            raise IntegrityError(f"access key {access_key_id} has lost its principal")
-        return access_key, Principal(**self._mac.check(_PRINCIPALS, row))
+        groups = tuple([_present(self.by_id(connection, group_id), group_id) for group_id in principal.member_of])
+        wanted = {arn for holder in (principal, *groups) for arn in holder.attached}
+        if principal.boundary is not None:
+            wanted.add(principal.boundary)
+        managed = {arn: _present(self._managed.document(connection, arn), arn) for arn in sorted(wanted)}
+        return IdentityRecord(principal, groups, managed)
+
+    def by_id(self, connection: sa.Connection, principal_id: str) -> Principal | None:
+        return self._one(connection, _PRINCIPALS.c.principal_id == principal_id)
 
     def principal(self, connection: sa.Connection, account: str, kind: str, name: str) -> Principal | None:
-        query = sa.select(_PRINCIPALS).where(
-            _PRINCIPALS.c.account == account, _PRINCIPALS.c.kind == kind, _PRINCIPALS.c.name == name
-        )
-        row = connection.execute(query).mappings().one_or_none()
-        return None if row is None else Principal(**self._mac.check(_PRINCIPALS, row))
+        """The principal of exactly this name."""
+        return self._one(connection, self._of(account, kind), _PRINCIPALS.c.name == name)
 
-    def root_access_key(self, connection: sa.Connection, account: str) -> AccessKey | None:
-        """The oldest access key of the account's root."""
-        root = self.principal(connection, account, ROOT, ROOT)
-        if root is None:
+    def is_taken(self, connection: sa.Connection, account: str, kind: str, name: str) -> bool:
+        """Whether there is a principal of this name, however it is capitalised: names are told apart by more."""
+        query = sa.select(_PRINCIPALS.c.principal_id).where(self._of(account, kind))
+        return connection.execute(query.where(sa.func.lower(_PRINCIPALS.c.name) == name.lower())).first() is not None
+
+    def page(
+        self, connection: sa.Connection, account: str, kind: str, prefix: str, after: str, limit: int
+    ) -> list[Principal]:
+        """At most ``limit`` principals of a kind under a path, in order of their names, that come after ``after``."""
+        conditions = [self._of(account, kind), _PRINCIPALS.c.name > after]
+        if prefix != "/":
+            conditions.append(_PRINCIPALS.c.path.startswith(prefix, autoescape=True))
+        return self._select(connection, *conditions, limit=limit)
+
+    def everyone(self, connection: sa.Connection) -> list[Principal]:
+        """All principals of all accounts, in order of their names."""
+        return self._select(connection)
+
+    def count(self, connection: sa.Connection, account: str, kind: str) -> int:
+        query = sa.select(sa.func.count()).select_from(_PRINCIPALS).where(self._of(account, kind))
+        return int(connection.execute(query).scalar_one())
+
+    def members(self, connection: sa.Connection, account: str, group_id: str) -> list[Principal]:
+        """The users in a group, in order of their names."""
+        named = _PRINCIPALS.c.member_of.contains(f'"{group_id}"', autoescape=True)
+        users = self._select(connection, self._of(account, USER), named)
+        return [user for user in users if group_id in user.member_of]
+
+    def groups(self, connection: sa.Connection, user: Principal) -> list[Principal]:
+        found = [self.by_id(connection, group_id) for group_id in user.member_of]
+        return sorted([group for group in found if group is not None], key=lambda group: group.name)
+
+    def holders(self, connection: sa.Connection, account: str, policy_arn: str) -> list[Principal]:
+        """All to whom a managed policy is attached, or whose boundary it is."""
+        held = sa.or_(
+            _PRINCIPALS.c.attached.contains(f'"{policy_arn}"', autoescape=True), _PRINCIPALS.c.boundary == policy_arn
+        )
+        found = self._select(connection, _PRINCIPALS.c.account == account, held)
+        return [p for p in found if policy_arn in p.attached or policy_arn == p.boundary]
+
+    def usage(self, connection: sa.Connection, account: str) -> tuple[Counter[str], Counter[str]]:
+        """To how many each managed policy is attached, and of how many it is the boundary. It is for lists, and is
+        worth what the database says: no row is checked for it."""
+        columns = sa.select(_PRINCIPALS.c.attached, _PRINCIPALS.c.boundary)
+        attached, boundaries = Counter[str](), Counter[str]()
+        for arns, boundary in connection.execute(columns.where(_PRINCIPALS.c.account == account)):
+            attached.update(msgspec.json.decode(arns or "[]", type=list[str]))
+            boundaries.update([] if boundary is None else [boundary])
+        return attached, boundaries
+
+    def unique_id(self, connection: sa.Connection, arn: str) -> str | None:
+        """The unique ID of the user, role or role session that an ARN names, or None if there is none."""
+        match = _ARN.fullmatch(arn)
+        if match is None:
             return None
-        query = sa.select(_ACCESS_KEYS).where(_ACCESS_KEYS.c.principal_id == root.principal_id)
-        row = connection.execute(query.order_by(_ACCESS_KEYS.c.created_at).limit(1)).mappings().one_or_none()
-        return None if row is None else AccessKey(**self._mac.check(_ACCESS_KEYS, row))
+        service, account, kind, rest = match.groups()
+        if service == "sts":
+            name, _, session = rest.partition("/")
+            role = self.principal(connection, account, ROLE, name)
+            return f"{role.principal_id}:{session}" if role is not None and kind == "assumed-role" else None
+        found = self.principal(connection, account, USER if kind == "user" else ROLE, rest.rpartition("/")[2])
+        return found.principal_id if found is not None and found.arn == arn else None
 
-    def insert_principal(self, txn: Transaction, principal: Principal) -> None:
-        txn.connection.execute(
-            sa.insert(_PRINCIPALS).values(self._mac.seal(_PRINCIPALS, msgspec.structs.asdict(principal)))
-        )
+    def has_account(self, connection: sa.Connection, account: str) -> bool:
+        return self.principal(connection, account, ROOT, ROOT) is not None
 
-    def insert_access_key(self, txn: Transaction, access_key: AccessKey) -> None:
-        txn.touch(access_key.access_key_id)
-        txn.connection.execute(
-            sa.insert(_ACCESS_KEYS).values(self._mac.seal(_ACCESS_KEYS, msgspec.structs.asdict(access_key)))
-        )
+    def insert(self, txn: Transaction, principal: Principal) -> None:
+        txn.touch(identities_name(principal.account))
+        txn.connection.execute(sa.insert(_PRINCIPALS).values(self._mac.seal(_PRINCIPALS, _row(principal))))
+
+    def update(self, txn: Transaction, principal: Principal, **changes: Any) -> Principal:
+        """Write the principal with these members changed; the principal as it is now."""
+        changed = msgspec.structs.replace(principal, **changes, version=principal.version + 1)
+        txn.touch(identities_name(principal.account))
+        statement = sa.update(_PRINCIPALS).where(_PRINCIPALS.c.principal_id == principal.principal_id)
+        txn.connection.execute(statement.values(self._mac.seal(_PRINCIPALS, _row(changed))))
+        return changed
+
+    def delete(self, txn: Transaction, principal: Principal) -> None:
+        """Remove the principal. Its access keys must be gone, and a group must be empty."""
+        txn.touch(identities_name(principal.account))
+        txn.connection.execute(sa.delete(_PRINCIPALS).where(_PRINCIPALS.c.principal_id == principal.principal_id))
+
+    @staticmethod
+    def _of(account: str, kind: str) -> sa.ColumnElement[bool]:
+        return sa.and_(_PRINCIPALS.c.account == account, _PRINCIPALS.c.kind == kind)
+
+    def _one(self, connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> Principal | None:
+        row = connection.execute(sa.select(_PRINCIPALS).where(*conditions)).mappings().one_or_none()
+        return None if row is None else self._principal(row)
+
+    def _select(
+        self, connection: sa.Connection, *conditions: sa.ColumnElement[bool], limit: int | None = None
+    ) -> list[Principal]:
+        query = sa.select(_PRINCIPALS).where(*conditions).order_by(_PRINCIPALS.c.name).limit(limit)
+        return [self._principal(row) for row in connection.execute(query).mappings()]
+
+    def _principal(self, row: sa.RowMapping) -> Principal:
+        values = self._mac.check(_PRINCIPALS, row)
+        unnamed = values.pop("policy")
+        trust, bound = values.pop("trust"), values.pop("bound")
+        present = {name: value for name, value in values.items() if value is not None}
+        for name, shape in _AS_JSON.items():
+            if name in present:
+                present[name] = msgspec.json.decode(present[name], type=shape)
+        if trust is not None:
+            present["trust"] = ResourcePolicy(trust, _bound(bound))
+        if unnamed is not None:
+            present["inline"] = ((_UNNAMED, unnamed), *present.get("inline", ()))
+        return Principal(**present)
+
+
+_AS_JSON: Final[dict[str, Any]] = {
+    "tags": tuple[tuple[str, str], ...],
+    "inline": tuple[tuple[str, str], ...],
+    "attached": tuple[str, ...],
+    "member_of": tuple[str, ...],
+}
+
+
+def _present(found: T | None, name: str) -> T:
+    if found is None:
+        raise IntegrityError(f"{name} is gone, and somebody still has it")
+    return found
+
+
+def _row(principal: Principal) -> dict[str, Any]:
+    row = msgspec.structs.asdict(principal)
+    trust: ResourcePolicy | None = row.pop("trust")
+    for name in _AS_JSON:
+        row[name] = msgspec.json.encode(row[name]).decode()
+    bound = None if trust is None or trust.bound is None else msgspec.json.encode(trust.bound).decode()
+    return {**row, "policy": None, "trust": None if trust is None else trust.document, "bound": bound}
+
+
+def _bound(text: str | None) -> dict[str, str] | None:
+    return None if text is None else msgspec.json.decode(text, type=dict[str, str])

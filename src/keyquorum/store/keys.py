@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from keyquorum import lifecycle
 from keyquorum.errors import IntegrityError
-from keyquorum.model import Key, KeyMaterial, KeyRecord
+from keyquorum.model import Key, KeyMaterial, KeyRecord, ResourcePolicy
 from keyquorum.store import schema
 from keyquorum.store.aliases import Aliases
 from keyquorum.store.engine import Transaction
@@ -54,7 +54,13 @@ class Keys:
         materials = self.materials.load(connection, key_id, region)
         if key.material_id and key.material_id not in materials:
             raise IntegrityError(f"key {key_id} has lost its current key material")
-        return KeyRecord(key, materials)
+        aliases = tuple([alias.name for alias in self._aliases.of_key(connection, key_id, region)])
+        return KeyRecord(key, materials, self.policy(connection, key), aliases)
+
+    def account_of(self, connection: sa.Connection, key_id: str, region: str) -> str:
+        """Whose the key is that something in the database refers to."""
+        row = connection.execute(sa.select(_KEYS).where(self._is(key_id, region))).mappings().one()
+        return self._key(row).account
 
     def regions(self, connection: sa.Connection, key_id: str) -> list[Key]:
         """The key in every Region where it is: one, or a multi-Region key's primary and replicas, in order."""
@@ -66,6 +72,11 @@ class Keys:
         place = sa.and_(_KEYS.c.account == account, _KEYS.c.region == region, _KEYS.c.key_id > after, ~_GONE)
         query = sa.select(_KEYS).where(place).order_by(_KEYS.c.key_id).limit(limit)
         return [self._key(row).key_id for row in connection.execute(query).mappings()]
+
+    def places(self, connection: sa.Connection) -> list[Place]:
+        """Where there are keys, in all accounts and Regions."""
+        query = sa.select(_KEYS.c.key_id, _KEYS.c.account, _KEYS.c.region).where(~_GONE)
+        return [Place(*row) for row in connection.execute(query.order_by(_KEYS.c.account, _KEYS.c.key_id))]
 
     def count(self, connection: sa.Connection, account: str, region: str) -> int:
         query = sa.select(sa.func.count()).select_from(_KEYS)
@@ -125,7 +136,7 @@ class Keys:
         )
         return connection.execute(known).first() is not None
 
-    def insert(self, txn: Transaction, key: Key, materials: Iterable[KeyMaterial], policy: str) -> None:
+    def insert(self, txn: Transaction, key: Key, materials: Iterable[KeyMaterial], policy: ResourcePolicy) -> None:
         """A new key. A replica may come back to a Region that it was deleted from."""
         txn.touch(key.name)
         txn.connection.execute(
@@ -134,7 +145,7 @@ class Keys:
         txn.connection.execute(sa.insert(_KEYS).values(self._mac.seal(_KEYS, _key_row(key))))
         for material in materials:
             self.materials.insert(txn, material)
-        row = {"key_id": key.key_id, "region": key.region, "name": "default", "document": policy, "version": 1}
+        row = {"key_id": key.key_id, "region": key.region, "name": "default", "version": 1, **_policy_values(policy)}
         txn.connection.execute(sa.insert(_POLICIES).values(self._mac.seal(_POLICIES, row)))
 
     def update(self, txn: Transaction, key: Key, **changes: Any) -> Key:
@@ -158,14 +169,16 @@ class Keys:
         txn.connection.execute(sa.insert(_DELETED).values(self._mac.seal(_DELETED, row)))
         self.erasures.note(txn, key)
 
-    def policy(self, connection: sa.Connection, key: Key) -> str:
-        """The text of the key policy ``default``."""
-        return str(self._policy_row(connection, key)["document"])
+    def policy(self, connection: sa.Connection, key: Key) -> ResourcePolicy:
+        """The key policy ``default``."""
+        row = self._policy_row(connection, key)
+        bound = row["bound"]
+        return ResourcePolicy(row["document"], None if bound is None else msgspec.json.decode(bound))
 
-    def put_policy(self, txn: Transaction, key: Key, document: str) -> None:
+    def put_policy(self, txn: Transaction, key: Key, policy: ResourcePolicy) -> None:
         row = self._policy_row(txn.connection, key)
         txn.touch(key.name)
-        values = self._mac.seal(_POLICIES, {**row, "document": document, "version": row["version"] + 1})
+        values = self._mac.seal(_POLICIES, {**row, **_policy_values(policy), "version": row["version"] + 1})
         of_key = sa.and_(_POLICIES.c.key_id == key.key_id, _POLICIES.c.region == key.region)
         txn.connection.execute(sa.update(_POLICIES).where(of_key).values(values))
 
@@ -188,3 +201,8 @@ class Keys:
 
 def _key_row(key: Key) -> dict[str, Any]:
     return {**msgspec.structs.asdict(key), "tags": msgspec.json.encode(key.tags).decode()}
+
+
+def _policy_values(policy: ResourcePolicy) -> dict[str, Any]:
+    bound = None if policy.bound is None else msgspec.json.encode(policy.bound, order="deterministic").decode()
+    return {"document": policy.document, "bound": bound}

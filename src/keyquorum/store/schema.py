@@ -6,7 +6,7 @@ from typing import Final
 import sqlalchemy as sa
 
 #: Schema revisions, oldest first; the last is this program's. A test holds them to the migration scripts.
-REVISIONS: Final = ("0001",)
+REVISIONS: Final = ("0001", "0002")
 
 metadata = sa.MetaData()
 
@@ -44,16 +44,61 @@ keyring_keys = sa.Table(
     sa.Column("created_at", sa.Float, nullable=False),
 )
 
+#: Users, groups, roles, and the root of each account. One row holds all that an identity is and may: who can remove
+#: rows cannot take a policy that denies, or a boundary, away from it.
 principals = sa.Table(
     "principals",
     metadata,
     sa.Column("principal_id", sa.String(64), primary_key=True),
     sa.Column("account", sa.String(12), nullable=False),
     sa.Column("kind", sa.String(16), nullable=False),
-    sa.Column("name", sa.String(64), nullable=False),
-    sa.Column("policy", sa.Text),
+    sa.Column("name", sa.String(128), nullable=False),
+    sa.Column("policy", sa.Text),  # of revision 0001: an inline policy without a name
     *_authority(),
+    sa.Column("path", sa.String(512)),
+    sa.Column("created_at", sa.Float),
+    sa.Column("tags", sa.Text),
+    sa.Column("inline", sa.Text),
+    sa.Column("attached", sa.Text),
+    sa.Column("boundary", sa.String(2048)),
+    sa.Column("member_of", sa.Text),
+    sa.Column("trust", sa.Text),
+    sa.Column("bound", sa.Text),
+    sa.Column("max_session", sa.Integer),
+    sa.Column("description", sa.Text),
     sa.UniqueConstraint("account", "kind", "name", name="principals_by_name"),
+)
+
+managed_policies = sa.Table(
+    "managed_policies",
+    metadata,
+    sa.Column("policy_id", sa.String(64), primary_key=True),
+    sa.Column("account", sa.String(12), nullable=False),
+    sa.Column("name", sa.String(128), nullable=False),
+    sa.Column("path", sa.String(512), nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("updated_at", sa.Float, nullable=False),
+    sa.Column("versions", sa.Text, nullable=False),
+    sa.Column("default_version", sa.String(16), nullable=False),
+    sa.Column("last_version", sa.Integer, nullable=False),
+    sa.Column("tags", sa.Text, nullable=False),
+    *_authority(),
+    sa.UniqueConstraint("account", "name", name="managed_policies_by_name"),
+)
+
+#: ``jwks`` is None where the keys are fetched from the provider.
+oidc_providers = sa.Table(
+    "oidc_providers",
+    metadata,
+    sa.Column("account", sa.String(12), primary_key=True),
+    sa.Column("url", sa.String(255), primary_key=True),
+    sa.Column("client_ids", sa.Text, nullable=False),
+    sa.Column("thumbprints", sa.Text, nullable=False),
+    sa.Column("jwks", sa.Text),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("tags", sa.Text, nullable=False),
+    *_authority(),
 )
 
 access_keys = sa.Table(
@@ -65,6 +110,19 @@ access_keys = sa.Table(
     sa.Column("wrapped_secret", Bytes, nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),
     *_authority(),
+    sa.Column("status", sa.String(16)),
+    sa.Column("public_key", Bytes),
+    sa.Index("access_keys_by_principal", "principal_id"),
+)
+
+#: The last use of each access key. It carries no authority, and is written in batches.
+access_key_usage = sa.Table(
+    "access_key_usage",
+    metadata,
+    sa.Column("access_key_id", sa.String(128), sa.ForeignKey("access_keys.access_key_id"), primary_key=True),
+    sa.Column("used_at", sa.Float, nullable=False),
+    sa.Column("service", sa.String(16), nullable=False),
+    sa.Column("region", sa.String(32), nullable=False),
 )
 
 keys = sa.Table(
@@ -132,6 +190,7 @@ key_policies = sa.Table(
     sa.Column("name", sa.String(128), primary_key=True),
     sa.Column("document", sa.Text, nullable=False),
     *_authority(),
+    sa.Column("bound", sa.Text),
     sa.ForeignKeyConstraint(["key_id", "region"], ["keys.key_id", "keys.region"]),
 )
 
@@ -165,6 +224,10 @@ grants = sa.Table(
     sa.Column("grantee_is_service", sa.Integer, nullable=False),
     sa.Column("retiring_is_service", sa.Integer, nullable=False),
     *_authority(),
+    sa.Column("grantee_id", sa.String(256)),
+    sa.Column("retiring_id", sa.String(256)),
+    sa.Index("grants_by_grantee", "key_id", "region", "grantee"),
+    sa.Index("grants_by_grantee_id", "key_id", "region", "grantee_id"),
     sa.ForeignKeyConstraint(["key_id", "region"], ["keys.key_id", "keys.region"]),
     sa.Index("grants_by_key", "key_id", "region", "grant_id"),
     sa.Index("grants_by_retiring", "retiring", "region", "grant_id"),

@@ -6,19 +6,22 @@ is not allowed. A ``LockedView`` reads the rows inside a write transaction, wher
 """
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 
 from keyquorum.errors import WouldBlock
-from keyquorum.model import Alias, KeyRecord, key_name
+from keyquorum.model import Alias, Grant, IdentityRecord, Key, KeyRecord, identities_name, key_name
+from keyquorum.store.access_keys import AccessKeys
 from keyquorum.store.aliases import Aliases, cache_name
 from keyquorum.store.cache import Cache
 from keyquorum.store.engine import Database, Transaction, generation_of
 from keyquorum.store.grants import Grants
 from keyquorum.store.identities import Identities
 from keyquorum.store.keys import Keys
+from keyquorum.store.managed_policies import ManagedPolicies
 from keyquorum.store.outbox import Outbox
+from keyquorum.store.providers import Providers
 from keyquorum.store.rowmac import RowMAC
 
 T = TypeVar("T")
@@ -29,6 +32,10 @@ class View(Protocol):
 
     def key(self, key_id: str, region: str) -> KeyRecord | None: ...
     def alias(self, account: str, region: str, name: str) -> Alias | None: ...
+    def identity(self, account: str, principal_id: str) -> IdentityRecord | None: ...
+    def managed_policy(self, account: str, arn: str) -> str | None: ...
+    def grants(self, key: Key, grantees: tuple[str, ...], ids: tuple[str, ...]) -> tuple[Grant, ...]: ...
+    def grant(self, grant_id: str) -> Grant | None: ...
 
 
 class Store:
@@ -38,16 +45,36 @@ class Store:
         self.database = database
         self.keys = Keys(mac)
         self.aliases = Aliases(mac)
-        self.identities = Identities(mac)
+        self.managed_policies = ManagedPolicies(mac)
+        self.identities = Identities(mac, self.managed_policies)
+        self.access_keys = AccessKeys(mac)
+        self.providers = Providers(mac)
         self.grants = Grants(mac)
         self.outbox = Outbox(mac)
         self.key_cache: Cache[KeyRecord] = Cache(database.generations, cached)
         self.alias_cache: Cache[Alias] = Cache(database.generations, cached)
+        self.identity_cache: Cache[IdentityRecord] = Cache(database.generations, cached)
+        self.policy_cache: Cache[str] = Cache(database.generations, cached)
+        self.grant_cache: Cache[tuple[Grant, ...]] = Cache(database.generations, cached)
+        self._caches: tuple[Cache[Any], ...] = (
+            self.key_cache,
+            self.alias_cache,
+            self.identity_cache,
+            self.policy_cache,
+            self.grant_cache,
+        )
 
     def fetch(
-        self, cache: Cache[T], name: str, load: Callable[[sa.Connection], T | None], *, may_block: bool
+        self,
+        cache: Cache[T],
+        name: str,
+        load: Callable[[sa.Connection], T | None],
+        *,
+        may_block: bool,
+        under: Callable[[T], str] | None = None,
     ) -> T | None:
-        """From the cache, else loaded in a snapshot and kept; WouldBlock where reading the database is not allowed."""
+        """From the cache, else loaded in a snapshot and kept as long as what ``under`` names, or ``name``, does not
+        change; WouldBlock where reading the database is not allowed."""
         found = cache.get(name)
         if found is not None:
             return found
@@ -59,17 +86,17 @@ class Store:
             number = min(generation_of(connection), highest)
             value = load(connection)
         if value is not None:
-            cache.put(name, number, value)
+            cache.put(name, number, value, None if under is None else under(value))
         return value
 
     def sweep(self) -> None:
         """Drop what is stale."""
-        self.key_cache.sweep()
-        self.alias_cache.sweep()
+        for cache in self._caches:
+            cache.sweep()
 
     def clear(self) -> None:
-        self.key_cache.clear()
-        self.alias_cache.clear()
+        for cache in self._caches:
+            cache.clear()
 
 
 class CachedView:
@@ -93,6 +120,46 @@ class CachedView:
             may_block=self._may_block,
         )
 
+    def identity(self, account: str, principal_id: str) -> IdentityRecord | None:
+        """A principal of ``account`` with what it is allowed."""
+        store = self._store
+        return store.identity_cache.get(principal_id) or store.fetch(
+            store.identity_cache,
+            principal_id,
+            lambda c: store.identities.load(c, principal_id),
+            may_block=self._may_block,
+            under=lambda _: identities_name(account),
+        )
+
+    def managed_policy(self, account: str, arn: str) -> str | None:
+        """The document in force of a managed policy that ``account`` can use."""
+        store = self._store
+        return store.fetch(
+            store.policy_cache,
+            f"{account} {arn}",
+            lambda c: store.managed_policies.document(c, arn),
+            may_block=self._may_block,
+            under=lambda _: identities_name(account),
+        )
+
+    def grants(self, key: Key, grantees: tuple[str, ...], ids: tuple[str, ...]) -> tuple[Grant, ...]:
+        """The grants on a key to any of these ARNs or unique IDs."""
+        store = self._store
+        found = store.fetch(
+            store.grant_cache,
+            f"{key.name} {' '.join((*grantees, *ids))}",
+            lambda c: store.grants.to(c, key, grantees, ids),
+            may_block=self._may_block,
+            under=lambda _: key.name,
+        )
+        return found or ()
+
+    def grant(self, grant_id: str) -> Grant | None:
+        if not self._may_block:
+            raise WouldBlock
+        with self._store.database.read() as connection:
+            return self._store.grants.load(connection, grant_id)
+
 
 class LockedView:
     def __init__(self, store: Store, txn: Transaction) -> None:
@@ -104,3 +171,15 @@ class LockedView:
 
     def alias(self, account: str, region: str, name: str) -> Alias | None:
         return self._store.aliases.load(self._txn.connection, account, region, name)
+
+    def identity(self, _account: str, principal_id: str) -> IdentityRecord | None:
+        return self._store.identities.load(self._txn.connection, principal_id)
+
+    def managed_policy(self, _account: str, arn: str) -> str | None:
+        return self._store.managed_policies.document(self._txn.connection, arn)
+
+    def grants(self, key: Key, grantees: tuple[str, ...], ids: tuple[str, ...]) -> tuple[Grant, ...]:
+        return self._store.grants.to(self._txn.connection, key, grantees, ids)
+
+    def grant(self, grant_id: str) -> Grant | None:
+        return self._store.grants.load(self._txn.connection, grant_id)

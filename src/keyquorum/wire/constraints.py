@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds a request against the constraints of the AWS KMS service model, and words what fails as AWS does.
+"""Holds a request against the constraints of its service model, and words what fails as AWS does.
 
 It refuses what the model refuses: a missing required member, a length or value out of bounds, a string outside its
 pattern or enum. It knows no rule that spans members and none that needs a key: those are the operations'.
@@ -14,8 +14,11 @@ from functools import cache
 from itertools import islice
 from typing import Any, NamedTuple
 
-from keyquorum import api
+from keyquorum import api, iam_api, sts_api
 from keyquorum.errors import ValidationException
+
+MEMBERS = api.CONSTRAINTS | iam_api.CONSTRAINTS | sts_api.CONSTRAINTS
+"""Of every structure that a request can hold: its members, in the model's order."""
 
 _MOST_WORDED = 100
 """So that a body full of empty tags is not answered, and recorded, at fifteen times its size."""
@@ -30,6 +33,20 @@ _ENUMS_IN_ANOTHER_ORDER = {
 }
 """AWS words MacAlgorithmSpec and EncryptionAlgorithmSpec in an order that is not its model's."""
 
+_NAMED = "It must contain only alphanumeric characters and/or the following: +=,.@_-"
+_BETWEEN_SLASHES = "It must begin and end with / and contain only alphanumeric characters and/or / characters."
+_IN_IAMS_WORDS = {
+    r"[\w+=,.@-]+": _NAMED,
+    r"(\u002F)|(\u002F[\u0021-\u007E]+\u002F)": _BETWEEN_SLASHES,
+    r"((/[A-Za-z0-9\.,\+@=_-]+)*)/": _BETWEEN_SLASHES,
+}
+"""Patterns that IAM looks at by itself, after what its model says, and tells one at a time (cfn-lint, issues 722 and
+996, quote its answers). STS has other patterns for names and words them as all services do."""
+
+_LETTERS_SPACES_NUMBERS = r"\p{L}\p{Z}\p{N}_"
+_SPACES = "".join(chr(c) for c in (0x20, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000))
+"""Java's classes, in tags of IAM and STS, that Python lacks. Its \\w is the letters, the numbers and the underscore."""
+
 
 def check(request: api.Shape) -> None:
     """Return if ``request`` satisfies its model, else raise ``ValidationException`` with every violation, up to 100,
@@ -37,16 +54,27 @@ def check(request: api.Shape) -> None:
     if _holds(request):
         return
     found = list(islice(_violations(request, ""), _MOST_WORDED))
-    count = "1 validation error" if len(found) == 1 else f"{len(found)} validation errors"
-    raise ValidationException(f"{count} detected: {'; '.join(found)}")
+    counted = [violation.text for violation in found if not violation.later]
+    if not counted:
+        raise ValidationException(found[0].text)
+    count = "1 validation error" if len(counted) == 1 else f"{len(counted)} validation errors"
+    raise ValidationException(f"{count} detected: {'; '.join(counted)}")
 
 
 _Items = Callable[[Any], Iterable[tuple[str, api.Shape]]]
 
 
 class _Rule(NamedTuple):
+    """``own``: the words stand for themselves rather than after "failed to satisfy constraint"."""
+
     holds: Callable[[Any], bool]
     words: str
+    own: bool = False
+
+
+class _Violation(NamedTuple):
+    text: str
+    later: bool = False
 
 
 class _Member(NamedTuple):
@@ -74,7 +102,7 @@ def _plan(structure: type[api.Shape]) -> tuple[_Member, ...]:
             not (member.constraint.sensitive or member.constraint.kind == "blob"),
             member.constraint.sensitive,
         )
-        for member in api.CONSTRAINTS[structure]
+        for member in MEMBERS[structure]
     )
     return tuple(member for member in members if member.required or member.rules or member.items)
 
@@ -91,16 +119,23 @@ def _rules(constraint: api.Constraint) -> Iterator[_Rule]:
         worded = _ENUMS_IN_ANOTHER_ORDER.get(allowed, constraint.enum)
         yield _Rule(allowed.__contains__, f"Member must satisfy enum value set: [{', '.join(worded)}]")
     if constraint.pattern is not None:
-        # As Java's matches(): the whole value, and \w, \d and \s mean ASCII.
-        matches = re.compile(constraint.pattern, re.ASCII).fullmatch
-        words = f"Member must satisfy regular expression pattern: {constraint.pattern}"
-        yield _Rule(lambda value: matches(value) is not None, words)
+        matches = _java(constraint.pattern).fullmatch
+        own = _IN_IAMS_WORDS.get(constraint.pattern)
+        words = own or f"Member must satisfy regular expression pattern: {constraint.pattern}"
+        yield _Rule(lambda value: matches(value) is not None, words, own is not None)
     if constraint.element:
         yield from _each(constraint.element, iter, "Member must satisfy constraint")
     if constraint.key:
         yield from _each(constraint.key, dict.keys, "Map keys must satisfy constraint")
     if constraint.value:
         yield from _each(constraint.value, dict.values, "Map value must satisfy constraint")
+
+
+def _java(pattern: str) -> re.Pattern[str]:
+    """For fullmatch(), which is Java's matches(). Without its classes of Unicode, \\w, \\d and \\s mean ASCII."""
+    if _LETTERS_SPACES_NUMBERS in pattern:
+        return re.compile(pattern.replace(_LETTERS_SPACES_NUMBERS, rf"\w{_SPACES}"))
+    return re.compile(pattern, re.ASCII)
 
 
 def _each(constraint: api.Constraint, parts: Callable[[Any], Iterable[Any]], words: str) -> Iterator[_Rule]:
@@ -142,19 +177,23 @@ def _holds(structure: api.Shape) -> bool:
     return True
 
 
-def _violations(structure: api.Shape, prefix: str) -> Iterator[str]:
+def _violations(structure: api.Shape, prefix: str) -> Iterator[_Violation]:
     for member in _plan(type(structure)):
         value, path = getattr(structure, member.attribute), prefix + member.name
         if value is None:
             if member.required:
                 # AWS leaves the "null" out where it would leave a value out.
                 absent = "Value" if member.sensitive else "Value null"
-                yield f"{absent} at '{path}' failed to satisfy constraint: Member must not be null"
+                yield _Violation(f"{absent} at '{path}' failed to satisfy constraint: Member must not be null")
             continue
         subject = f"Value '{_echo(value)}'" if member.echoed else "Value"
         for rule in member.rules:
-            if not rule.holds(value):
-                yield f"{subject} at '{path}' failed to satisfy constraint: {rule.words}"
+            if rule.holds(value):
+                continue
+            if rule.own:
+                yield _Violation(f"The specified value for {path} is invalid. {rule.words}", later=True)
+            else:
+                yield _Violation(f"{subject} at '{path}' failed to satisfy constraint: {rule.words}")
         for step, item in member.items(value) if member.items else ():
             yield from _violations(item, f"{path}{step}.")
 

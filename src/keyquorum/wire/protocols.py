@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two protocols that share ``POST /``, in one shape for the request path: which operation is meant, and bytes
-to values and back. Which of the two a request speaks is told by its Content-Type; there is no third. Pure.
+"""The protocols that share ``POST /``, in one shape for the request path: which operation is meant, and bytes to
+values and back. Which of them a request speaks is told by its Content-Type, and by its Version if it is a form. Pure.
 """
 
 from typing import Any, Final
 
-from keyquorum import api
-from keyquorum.errors import KMSError, MissingAuthenticationTokenException, UnknownOperationException
+from keyquorum import api, iam_api, sts_api
+from keyquorum.api import OperationShape, Shape
+from keyquorum.errors import (
+    KMSError,
+    MissingAuthenticationTokenException,
+    UnknownOperationException,
+    UnsupportedOperationException,
+    ValidationException,
+)
 from keyquorum.model import HttpRequest
-from keyquorum.wire import json11, query
+from keyquorum.wire import json11, query, query_xml
 
 _TARGETS: Final = {f"TrentService.{name}".encode(): name for name in api.OPERATIONS}
 _FORM: Final = b"application/x-www-form-urlencoded"
-_STS_VERSION: Final = "2011-06-15"
 
 
 class Json11:
@@ -29,7 +35,11 @@ class Json11:
             raise UnknownOperationException
         return name
 
-    def decode(self, name: str, body: bytes) -> api.Shape:
+    def unknown(self, name: str) -> KMSError:
+        """What is answered to an operation of the model that this server does not have."""
+        return UnsupportedOperationException(f"{name} is not supported yet.")
+
+    def decode(self, name: str, body: bytes) -> Shape:
         return json11.decode(name, body)
 
     def encode(self, _name: str, response: Any, _request_id: str) -> bytes:
@@ -40,44 +50,61 @@ class Json11:
 
 
 class Query:
-    """The AWS query protocol, which is STS."""
+    """The AWS query protocol, which is IAM or STS."""
 
-    service: Final = b"sts"
-    event_source: Final = "sts.amazonaws.com"
-    content_type: Final = query.CONTENT_TYPE
+    content_type: Final = query_xml.CONTENT_TYPE
+
+    def __init__(self, service: str, version: str, operations: dict[str, OperationShape], max_body: int) -> None:
+        self.service: Final = service.encode()
+        self.event_source: Final = f"{service}.amazonaws.com"
+        self.version: Final = version
+        self._namespace: Final = f"https://{service}.amazonaws.com/doc/{version}/"
+        self._operations: Final = operations
+        self._max_body: Final = max_body
 
     def operation(self, http: HttpRequest) -> str:
-        """The Action; whether there is such an operation is for the registry to say."""
-        parameters = query.decode(http.body)
-        action, version = parameters.get("Action", ""), parameters.get("Version", "NO_VERSION_SPECIFIED")
-        if version != _STS_VERSION or not action:
-            raise query.unknown_action(action, version)
+        """The Action, if the model has it; raises UnknownOperationException or ValidationException."""
+        if len(http.body) > self._max_body:
+            raise ValidationException(f"The request body exceeds {self._max_body} bytes")
+        action = query.peek(http.body, "Action")
+        version = query.peek(http.body, "Version") or "NO_VERSION_SPECIFIED"
+        if version != self.version or action not in self._operations:
+            raise query_xml.unknown_action(action, version)
         return action
 
-    def decode(self, _name: str, body: bytes) -> dict[str, str]:
-        return query.decode(body)
+    def unknown(self, name: str) -> KMSError:
+        return query_xml.unknown_action(name, self.version)
+
+    def decode(self, name: str, body: bytes) -> Shape:
+        return query.decode(self._operations[name].request, body)
 
     def encode(self, name: str, response: Any, request_id: str) -> bytes:
-        return query.encode_result(name, response, request_id)
+        return query_xml.encode(name, response, self._namespace, request_id)
 
     def encode_fault(self, error: KMSError, request_id: str) -> tuple[int, bytes]:
         if isinstance(error, MissingAuthenticationTokenException):
             error = MissingAuthenticationTokenException("Request is missing Authentication Token")
-        return query.encode_fault(error, request_id)
+        return query_xml.encode_fault(error, self._namespace, request_id)
 
 
 Protocol = Json11 | Query
 
 JSON11: Final = Json11()
-QUERY: Final = Query()
+# A form is read, by the searches of query.peek, before its sender is known. A policy of IAM's longest has 61,440 bytes
+# when all of it is percent-encoded Latin-1; a web identity token of STS's longest has 20,000.
+STS: Final = Query("sts", "2011-06-15", sts_api.OPERATIONS, 64 * 1024)
+IAM: Final = Query("iam", "2010-05-08", iam_api.OPERATIONS, 128 * 1024)
 
 
 def protocol_of(http: HttpRequest) -> Protocol | None:
-    """The protocol that the Content-Type names, parameters aside; None if it is missing or foreign."""
+    """The protocol that the Content-Type names, parameters aside; None if it is missing or foreign. A form of a version
+    that nobody has gets STS's answer."""
     content_type = http.by_name.get(b"content-type", b"")
     if content_type == json11.CONTENT_TYPE:
         return JSON11
     media_type = content_type.partition(b";")[0].strip().lower()
     if media_type == json11.CONTENT_TYPE:
         return JSON11
-    return QUERY if media_type == _FORM else None
+    if media_type != _FORM:
+        return None
+    return IAM if query.peek(http.body, "Version") == IAM.version else STS

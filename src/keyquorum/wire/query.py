@@ -1,43 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The AWS query protocol as AWS STS speaks it: form parameters in, XML out.
+"""Requests of the AWS query protocol, which IAM and STS speak: form parameters to request structs.
 
-Flat parameters and flat results only. It refuses a parameter given twice, whichever of the two a reader would take.
-Sources: the STS API reference, "Common Errors"; XML 1.0, section 2.2 "Characters".
+Unknown parameters are ignored, as with AWS. It refuses a parameter given twice, whichever of the two a reader would
+take, and a list or a structure written in any form but the protocol's: what it would not read could be a restriction.
+Source: Smithy, "AWS query protocol".
 """
 
 import re
-import xml.etree.ElementTree as ET  # only written with, never parsed with
-from collections.abc import Iterable
-from urllib.parse import parse_qsl
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote_plus
 
-from keyquorum.errors import KMSError, UnknownOperationException, ValidationException
+from msgspec.structs import fields
 
-CONTENT_TYPE = b"text/xml"
+from keyquorum.api import Constraint, Member, Shape
+from keyquorum.errors import SerializationException, ValidationException
+from keyquorum.wire import constraints
 
-_NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
-_MAX_PARAMETERS = 100
-_MAX_BODY = 8192  # parsed before the sender is known
-_MAX_ECHO = 64
+_MAX_PARAMETERS = 512
+_MAX_STEPS = 8  # of a parameter's name: no request of the models has as many
+_MAX_PEEK = 64
 
-# Our code -> STS's code and HTTP status. Others keep their status, and their name without "Exception".
-_FAULTS = {
-    "AccessDeniedException": ("AccessDenied", 403),
-    "ExpiredTokenException": ("ExpiredToken", 403),
-    "IncompleteSignatureException": ("IncompleteSignature", 400),
-    "InvalidSignatureException": ("SignatureDoesNotMatch", 403),
-    "MissingAuthenticationTokenException": ("MissingAuthenticationToken", 403),
-    "UnknownOperationException": ("InvalidAction", 400),
-    "UnrecognizedClientException": ("InvalidClientTokenId", 403),
-    "ValidationException": ("ValidationError", 400),
-}
-
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_PLACE = re.compile("[1-9][0-9]{0,9}")
+_INTEGER = re.compile("[+-]?[0-9]{1,10}")
+_BOOLEANS = {"true": True, "false": False}
 
 
-def decode(body: bytes) -> dict[str, str]:
-    """The parameters of an ``application/x-www-form-urlencoded`` body; raises ``ValidationException``."""
-    if len(body) > _MAX_BODY:
-        raise ValidationException(f"The request body exceeds {_MAX_BODY} bytes")
+def peek(body: bytes, name: str) -> str:
+    """The value of a parameter that every request has, "" if it is missing, at the cost of two searches: what a
+    request says it is, is asked before its sender is known, and the rest of it is not read before."""
+    _, _, rest = (b"&" + body).partition(f"&{name}=".encode())
+    return unquote_plus(rest.partition(b"&")[0][:_MAX_PEEK].decode("latin-1"))
+
+
+def decode(request: type[Shape], body: bytes) -> Shape:
+    """The request in an ``application/x-www-form-urlencoded`` body, which satisfies its model.
+
+    Raises ``SerializationException`` or ``ValidationException``.
+    """
+    decoded = _structure(request, _tree(_parameters(body)))
+    constraints.check(decoded)
+    return decoded
+
+
+def _parameters(body: bytes) -> dict[str, str]:
     try:
         pairs = parse_qsl(
             body.decode("ascii"),
@@ -54,38 +61,77 @@ def decode(body: bytes) -> dict[str, str]:
     return parameters
 
 
-def unknown_action(action: str, version: str) -> UnknownOperationException:
-    """What STS answers to an action, or a version of it, that it does not have."""
-    return UnknownOperationException(f"Could not find operation {action[:_MAX_ECHO]} for version {version[:_MAX_ECHO]}")
+class _Node:
+    """A parameter's value, if it has one, and the parameters whose names go on after its own, by their next step."""
+
+    __slots__ = ("parts", "value")
+
+    def __init__(self) -> None:
+        self.value: str | None = None
+        self.parts: dict[str, _Node] = {}
 
 
-def encode_result(action: str, members: Iterable[tuple[str, str]], request_id: str) -> bytes:
-    """The body of a success of ``action``, a name of ours, never the caller's; ``members`` keep their order."""
-    root = ET.Element(f"{action}Response", xmlns=_NAMESPACE)
-    _fill(ET.SubElement(root, f"{action}Result"), members)
-    _fill(ET.SubElement(root, "ResponseMetadata"), [("RequestId", request_id)])
-    return _serialise(root)
+def _tree(parameters: Mapping[str, str]) -> _Node:
+    root = _Node()
+    for name, value in parameters.items():
+        node = root
+        for step in name.split(".", _MAX_STEPS):
+            node = node.parts.setdefault(step, _Node())
+        node.value = value
+    return root
 
 
-def encode_fault(error: KMSError, request_id: str) -> tuple[int, bytes]:
-    """The HTTP status and body of a fault. What is ours to blame is InternalFailure, whatever it was."""
-    if error.status >= 500:
-        blamed, code, status = "Receiver", "InternalFailure", error.status
-    else:
-        blamed = "Sender"
-        code, status = _FAULTS.get(error.code) or (error.code.removesuffix("Exception"), error.status)
-    root = ET.Element("ErrorResponse", xmlns=_NAMESPACE)
-    members = [("Type", blamed), ("Code", code), ("Message", error.message or "")]
-    _fill(ET.SubElement(root, "Error"), members)
-    _fill(root, [("RequestId", request_id)])
-    return status, _serialise(root)
+def _structure(structure: type[Shape], node: _Node) -> Shape:
+    if node.value is not None:
+        raise SerializationException("A value was found where a structure was expected")
+    members = _members(structure)
+    return structure(
+        **{
+            members[name].attribute: _read(members[name].constraint, part)
+            for name, part in node.parts.items()
+            if name in members
+        }
+    )
 
 
-def _fill(parent: ET.Element, members: Iterable[tuple[str, str]]) -> None:
-    for name, text in members:
-        ET.SubElement(parent, name).text = _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+@cache
+def _members(structure: type[Shape]) -> dict[str, Member]:
+    """The members of a request by their names on the wire."""
+    names = {field.name: field.encode_name for field in fields(structure)}
+    return {names[member.attribute]: member for member in constraints.MEMBERS[structure]}
 
 
-def _serialise(root: ET.Element) -> bytes:
-    body: bytes = ET.tostring(root, encoding="utf-8")
-    return body
+def _read(constraint: Constraint, node: _Node) -> Any:
+    if constraint.nested is not None:
+        return _structure(constraint.nested, node)
+    if constraint.element is not None:
+        return [_read(constraint.element, entry) for entry in _entries(node)]
+    if node.parts or node.value is None:
+        raise SerializationException("Start of list found where not expected")
+    return _SCALARS[constraint.kind](node.value)
+
+
+def _entries(node: _Node) -> list[_Node]:
+    """The entries of a list in the order of their numbers, of which any may be missing."""
+    if node.value == "" and not node.parts:
+        return []  # how clients send an empty list
+    if node.value is None and node.parts.keys() == {"member"}:
+        numbered = node.parts["member"]
+        if numbered.value is None and all(map(_PLACE.fullmatch, numbered.parts)):
+            return [numbered.parts[place] for place in sorted(numbered.parts, key=int)]
+    raise SerializationException("Top level element may not be treated as a list")
+
+
+def _integer(text: str) -> int:
+    if _INTEGER.fullmatch(text) is None or not -(2**31) <= (number := int(text)) < 2**31:
+        raise SerializationException("A value is not a 32-bit integer")
+    return number
+
+
+def _boolean(text: str) -> bool:
+    if text not in _BOOLEANS:
+        raise SerializationException("A value is neither true nor false")
+    return _BOOLEANS[text]
+
+
+_SCALARS: Final[dict[str, Callable[[str], Any]]] = {"string": str, "integer": _integer, "boolean": _boolean}

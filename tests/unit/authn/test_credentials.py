@@ -1,24 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who signed a request is looked up, verified, and believed only then; development's stand-in is for strangers only."""
+"""Who signed a request is looked up, verified, and believed only then; development's stand-in is for strangers only.
+So is who signed it with temporary credentials, or for many Regions at once."""
 
+import base64
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
-from sigv4_requests import ACCESS_KEY_ID, MISMATCH, SECRET, replaced, request_of, signed_by_botocore
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from sigv4_requests import ACCESS_KEY_ID, MISMATCH, SECRET, received, replaced, request_of, signed_by_botocore
+from sigv4a_requests import private_key, signed_asymmetrically
 from stored import ACCOUNT, MAC, NOW, REGION, database, keyring
 
+from keyquorum import sessions
 from keyquorum.authn.credentials import Authenticator, Credential
 from keyquorum.errors import (
+    ExpiredTokenException,
     InvalidSignatureException,
     KMSError,
     MissingAuthenticationTokenException,
     UnrecognizedClientException,
     WouldBlock,
 )
-from keyquorum.keyring import Keyring
-from keyquorum.model import ROOT, USER, Caller, HttpRequest, Principal
+from keyquorum.keyring import Keyring, access_key_without_secret
+from keyquorum.model import ASSUMED_ROLE, ROLE, ROOT, USER, Caller, HttpRequest, Principal, Session
 from keyquorum.store.store import Store
 
 STAND_IN = Caller(ACCOUNT, REGION, f"arn:aws:iam::{ACCOUNT}:root", ACCOUNT, ROOT)
@@ -29,8 +39,12 @@ class Known(NamedTuple):
     store: Store
     keyring: Keyring
 
-    def authenticator(self, stand_in: Caller | None = None) -> Authenticator:
-        return Authenticator(self.store, self.keyring, stand_in)
+    def authenticator(self, stand_in: Caller | None = None, regions: frozenset[str] | None = None) -> Authenticator:
+        return Authenticator(self.store, self.keyring, REGION, stand_in, regions)
+
+    def insert(self, principal: Principal) -> None:
+        with self.store.database.write() as txn:
+            self.store.identities.insert(txn, principal)
 
 
 @pytest.fixture
@@ -41,14 +55,14 @@ def known() -> Iterator[Known]:
         for kind, name, access_key_id in ((ROOT, ROOT, ACCESS_KEY_ID), (USER, "alice", "AKIAALICE")):
             principal = Principal(f"AIDA{name}", ACCOUNT, kind, name)
             with opened.write() as txn:
-                store.identities.insert_principal(txn, principal)
+                store.identities.insert(txn, principal)
                 access_key = ring.new_access_key(access_key_id, principal.principal_id, SECRET, NOW)
-                store.identities.insert_access_key(txn, access_key)
+                store.access_keys.insert(txn, access_key, principal)
         yield Known(store, ring)
 
 
 def caller(authenticator: Authenticator, http: HttpRequest, *, may_block: bool = True) -> Caller:
-    return authenticator.authenticate(http, b"kms", time.time(), may_block=may_block)
+    return authenticator.authenticate(http, b"kms", time.time(), NOW, may_block=may_block)
 
 
 def cached(authenticator: Authenticator, access_key_id: str = ACCESS_KEY_ID) -> Credential | None:
@@ -62,7 +76,7 @@ def by(access_key_id: str, http: HttpRequest) -> HttpRequest:
 def test_the_caller_is_who_the_access_key_belongs_to_and_acts_where_it_signed_for(known: Known) -> None:
     authenticator = known.authenticator()
     assert caller(authenticator, signed_by_botocore(region="eu-west-1")) == Caller(
-        ACCOUNT, "eu-west-1", f"arn:aws:iam::{ACCOUNT}:root", ACCOUNT, ROOT, ACCESS_KEY_ID
+        ACCOUNT, "eu-west-1", f"arn:aws:iam::{ACCOUNT}:root", ACCOUNT, ROOT, ACCESS_KEY_ID, "AIDARoot"
     )
     with pytest.raises(InvalidSignatureException):
         caller(authenticator, replaced(signed_by_botocore(), b"x-amz-target", b"TrentService.Decrypt"))
@@ -70,7 +84,7 @@ def test_the_caller_is_who_the_access_key_belongs_to_and_acts_where_it_signed_fo
 
 def test_a_user_is_known_by_its_unique_id(known: Known) -> None:
     assert caller(known.authenticator(), by("AKIAALICE", signed_by_botocore())) == Caller(
-        ACCOUNT, REGION, f"arn:aws:iam::{ACCOUNT}:user/alice", "AIDAalice", USER, "AKIAALICE"
+        ACCOUNT, REGION, f"arn:aws:iam::{ACCOUNT}:user/alice", "AIDAalice", USER, "AKIAALICE", "AIDAalice"
     )
 
 
@@ -114,12 +128,6 @@ def test_a_stranger_is_refused_and_leaves_nothing_behind(known: Known) -> None:
     assert authenticator._cache._entries == {}
     with pytest.raises(MissingAuthenticationTokenException):
         caller(authenticator, UNSIGNED)
-
-
-def test_nobody_has_a_session_yet_so_a_session_token_is_nobodys(known: Known) -> None:
-    for authenticator in (known.authenticator(), known.authenticator(STAND_IN)):
-        with pytest.raises(UnrecognizedClientException):
-            caller(authenticator, signed_by_botocore(token="IQoJb3JpZ2luX2Vj"))
 
 
 def test_the_stand_in_is_for_unknown_access_keys_and_unsigned_requests(known: Known) -> None:
@@ -193,7 +201,7 @@ def test_a_credential_goes_with_its_signing_keys_when_its_access_key_changes(kno
     authenticator = known.authenticator()
     caller(authenticator, signed_by_botocore())
     with known.store.database.write() as txn:
-        txn.touch(ACCESS_KEY_ID)
+        txn.touch(f"iam:{ACCOUNT}")
         txn.connection.exec_driver_sql(f"DELETE FROM access_keys WHERE access_key_id = '{ACCESS_KEY_ID}'")
     with pytest.raises(WouldBlock):
         caller(authenticator, signed_by_botocore(), may_block=False)
@@ -201,3 +209,270 @@ def test_a_credential_goes_with_its_signing_keys_when_its_access_key_changes(kno
         caller(authenticator, signed_by_botocore())
     authenticator.sweep()
     assert authenticator._cache._entries == {}
+
+
+# -- temporary credentials
+
+ROLE_OF_TESTS = Principal("AROATESTS", ACCOUNT, ROLE, "tests", path="/ci/")
+SESSION = Session("run-1", NOW - 100, NOW + 100, tags=(("team", "blue"),))
+
+
+class Temporary(NamedTuple):
+    access_key_id: str
+    secret: str
+    token: str
+
+    def signed(self, service: str = "kms", **changes: Any) -> HttpRequest:
+        request = AWSRequest("POST", "http://localhost:8085/", data=b"{}", headers={"X-Amz-Target": "T.ListKeys"})
+        credentials = Credentials(*self._replace(**changes))
+        SigV4Auth(credentials, service, REGION).add_auth(request)
+        return received(request)
+
+
+@pytest.fixture
+def role(known: Known) -> Principal:
+    known.insert(ROLE_OF_TESTS)
+    return ROLE_OF_TESTS
+
+
+def issued(known: Known, principal: Principal, session: Session = SESSION, ring: Keyring | None = None) -> Temporary:
+    temporary, token = sessions.issue(ring or known.keyring, ACCOUNT, principal.principal_id, session)
+    assert temporary.access_key_id.startswith("ASIA")
+    return Temporary(temporary.access_key_id, temporary.secret, token)
+
+
+def test_the_session_of_a_role_is_the_caller(known: Known, role: Principal) -> None:
+    credentials = issued(known, role)
+    for _ in range(2):
+        assert caller(known.authenticator(), credentials.signed()) == Caller(
+            ACCOUNT,
+            REGION,
+            f"arn:aws:sts::{ACCOUNT}:assumed-role/tests/run-1",
+            "AROATESTS:run-1",
+            ASSUMED_ROLE,
+            credentials.access_key_id,
+            "AROATESTS",
+            f"arn:aws:iam::{ACCOUNT}:role/ci/tests",
+            SESSION,
+        )
+
+
+def test_the_session_of_a_user_is_the_user(known: Known) -> None:
+    session = Session("", NOW, NOW + 900)
+    alice = caller(
+        known.authenticator(), issued(known, Principal("AIDAalice", ACCOUNT, USER, "alice"), session).signed()
+    )
+    assert (alice.kind, alice.arn, alice.session) == (USER, f"arn:aws:iam::{ACCOUNT}:user/alice", session)
+
+
+@pytest.mark.parametrize("service", ["kms", "sts", "iam"])
+def test_a_users_session_is_none_for_iam_without_a_second_factor(known: Known, service: str) -> None:
+    """STS API reference, GetSessionToken."""
+    signed = issued(known, Principal("AIDAalice", ACCOUNT, USER, "alice"), Session("", NOW, NOW + 900)).signed(service)
+    authenticator = known.authenticator()
+    if service != "iam":
+        authenticator.authenticate(signed, service.encode(), time.time(), NOW, may_block=True)
+        return
+    with pytest.raises(UnrecognizedClientException):
+        authenticator.authenticate(signed, b"iam", time.time(), NOW, may_block=True)
+
+
+def test_a_roles_session_may_ask_iam(known: Known, role: Principal) -> None:
+    signed = issued(known, role).signed("iam")
+    assert known.authenticator().authenticate(signed, b"iam", time.time(), NOW, may_block=True).kind == ASSUMED_ROLE
+
+
+def test_a_session_ends_at_its_second(known: Known, role: Principal) -> None:
+    signed = issued(known, role).signed()
+    authenticator = known.authenticator()
+    authenticator.authenticate(signed, b"kms", time.time(), SESSION.expires_at - 0.001, may_block=True)
+    with pytest.raises(ExpiredTokenException):
+        authenticator.authenticate(signed, b"kms", time.time(), SESSION.expires_at, may_block=True)
+
+
+def test_a_forged_request_does_not_learn_that_a_session_is_over(known: Known, role: Principal) -> None:
+    signed = issued(known, role, Session("run-1", NOW - 100, NOW - 1)).signed()
+    with pytest.raises(InvalidSignatureException):
+        caller(known.authenticator(), request_of(signed.headers, b"another body"))
+
+
+def _flipped(token: str, place: int) -> str:
+    raw = bytearray(base64.b64decode(token))
+    raw[place] ^= 1
+    return base64.b64encode(raw).decode()
+
+
+@pytest.mark.parametrize("place", [0, 3, 4, 27, 28, 100, -17, -16, -1])
+def test_a_token_with_a_bit_changed_is_nobodys(known: Known, role: Principal, place: int) -> None:
+    """Version, nonce, content and tag."""
+    credentials = issued(known, role)
+    with pytest.raises(UnrecognizedClientException):
+        caller(known.authenticator(), credentials.signed(token=_flipped(credentials.token, place)))
+
+
+@pytest.mark.parametrize(
+    "change", [lambda t: t[:-4], lambda t: t[4:], lambda t: "", lambda t: t + "AAAA", lambda t: "é"]
+)
+def test_a_token_that_is_cut_or_longer_is_nobodys(known: Known, role: Principal, change: Any) -> None:
+    credentials = issued(known, role)
+    http = replaced(credentials.signed(), b"x-amz-security-token", change(credentials.token).encode())
+    with pytest.raises(UnrecognizedClientException):
+        caller(known.authenticator(), http)
+
+
+def test_a_token_has_one_spelling(known: Known, role: Principal) -> None:
+    """Base64 leaves bits over at the end of some texts: they do not make another token."""
+    for name in ("ab", "abc", "abcd"):
+        credentials = issued(known, role, Session(name, NOW, NOW + 900))
+        body = credentials.token.rstrip("=")
+        if body == credentials.token:
+            continue
+        alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+        other = alphabet[alphabet.index(body[-1]) ^ 1]
+        respelled = body[:-1] + other + credentials.token[len(body) :]
+        assert base64.b64decode(respelled) == base64.b64decode(credentials.token)
+        with pytest.raises(UnrecognizedClientException):
+            caller(known.authenticator(), credentials.signed(token=respelled))
+
+
+def test_a_token_of_another_server_is_nobodys(known: Known, role: Principal) -> None:
+    with pytest.raises(UnrecognizedClientException):
+        caller(known.authenticator(), issued(known, role, ring=keyring()).signed())
+
+
+def test_a_token_goes_with_its_own_access_key_alone(known: Known, role: Principal) -> None:
+    """Each of two holders of sessions tries the other's token, and the other's name."""
+    mine, theirs = issued(known, role), issued(known, role, Session("run-2", NOW, NOW + 900))
+    for authenticator in (known.authenticator(), known.authenticator(STAND_IN)):
+        for _ in range(2):
+            with pytest.raises(UnrecognizedClientException):
+                caller(authenticator, mine.signed(token=theirs.token))
+            with pytest.raises(InvalidSignatureException):
+                caller(authenticator, mine.signed(access_key_id=theirs.access_key_id, token=theirs.token))
+            caller(authenticator, theirs.signed())
+
+
+def test_a_session_key_is_nobody_without_its_token_and_a_users_key_with_one(known: Known, role: Principal) -> None:
+    credentials = issued(known, role)
+    unsigned = [pair for pair in signed_by_botocore().headers if pair[0] != b"x-amz-security-token"]
+    http = replaced(
+        request_of(unsigned),
+        b"authorization",
+        lambda v: v.replace(ACCESS_KEY_ID.encode(), credentials.access_key_id.encode()),
+    )
+    with pytest.raises(UnrecognizedClientException):
+        caller(known.authenticator(), http)
+    for token in (credentials.token, "IQoJb3JpZ2luX2Vj"):
+        for authenticator in (known.authenticator(), known.authenticator(STAND_IN)):
+            with pytest.raises(UnrecognizedClientException):
+                caller(authenticator, signed_by_botocore(token=token))
+
+
+def test_a_session_dies_with_its_role_even_if_another_gets_the_name(known: Known, role: Principal) -> None:
+    signed = issued(known, role).signed()
+    for authenticator in (known.authenticator(), known.authenticator(STAND_IN)):
+        caller(authenticator, signed)
+    with known.store.database.write() as txn:
+        known.store.identities.delete(txn, role)
+        known.store.identities.insert(txn, Principal("AROANEXT", ACCOUNT, ROLE, "tests", path="/ci/"))
+    for authenticator in (known.authenticator(), known.authenticator(STAND_IN)):
+        with pytest.raises(UnrecognizedClientException):
+            caller(authenticator, signed)
+
+
+def test_in_development_credentials_of_elsewhere_stand_for_the_root(known: Known) -> None:
+    elsewhere = Temporary("ASIAELSEWHERE", SECRET, "IQoJb3JpZ2luX2Vj").signed()
+    assert caller(known.authenticator(STAND_IN), elsewhere) == STAND_IN
+    with pytest.raises(UnrecognizedClientException):
+        caller(known.authenticator(), elsewhere)
+
+
+def test_whoever_has_a_token_that_opens_does_not_wait_among_strangers(known: Known, role: Principal) -> None:
+    signed = issued(known, role).signed()
+    authenticator = known.authenticator()
+    with pytest.raises(WouldBlock) as caught:
+        caller(authenticator, signed, may_block=False)
+    assert caught.value.where == "callers"
+    caller(authenticator, signed)
+    caller(authenticator, signed, may_block=False)
+
+
+# -- SigV4A
+
+
+def test_the_public_key_follows_from_the_secret_and_is_kept(known: Known) -> None:
+    authenticator = known.authenticator()
+    http = signed_asymmetrically(regions="eu-*,us-east-1")
+    found = caller(authenticator, http)
+    assert (found.arn, found.region_set) == (f"arn:aws:iam::{ACCOUNT}:root", ("eu-*", "us-east-1"))
+    credential = cached(authenticator)
+    assert credential is not None
+    assert credential.public_key is not None
+    assert credential.derived == {}
+    with pytest.raises(InvalidSignatureException, match=MISMATCH[:40]):
+        caller(authenticator, request_of(http.headers, b"another body"))
+
+
+def test_a_request_for_many_regions_acts_where_it_says_if_it_is_signed_for_that(known: Known) -> None:
+    authenticator = known.authenticator()
+    found = caller(authenticator, signed_asymmetrically(regions="us-east-1,eu-*"))
+    assert authenticator.in_region(found, None).region == REGION
+    assert authenticator.in_region(found, "eu-west-1").region == "eu-west-1"
+    for region in ("ap-south-1", "xeu-west-1", "us-east-11"):
+        with pytest.raises(InvalidSignatureException):
+            authenticator.in_region(found, region)
+
+
+def test_a_region_that_there_is_not_is_not_covered_by_any(known: Known) -> None:
+    authenticator = known.authenticator(regions=frozenset({REGION}))
+    found = caller(authenticator, signed_asymmetrically(regions="*"))
+    assert authenticator.in_region(found, REGION).region == REGION
+    with pytest.raises(InvalidSignatureException, match="valid region"):
+        authenticator.in_region(found, "eu-west-1")
+
+
+def test_of_an_access_key_without_a_secret_only_the_public_key_is_known(known: Known) -> None:
+    public = private_key("AKIACAROL", SECRET).public_key()
+    stored = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    carol = Principal("AIDAcarol", ACCOUNT, USER, "carol")
+    access_key = access_key_without_secret("AKIACAROL", carol.principal_id, stored, NOW)
+    assert access_key is not None
+    with known.store.database.write() as txn:
+        known.store.identities.insert(txn, carol)
+        known.store.access_keys.insert(txn, access_key, carol)
+    authenticator = known.authenticator()
+    unproven = Credentials("AKIACAROL", SECRET)
+    request = AWSRequest("POST", "http://localhost:8085/", data=b"{}", headers={"X-Amz-Target": "T.ListKeys"})
+    SigV4Auth(unproven, "kms", REGION).add_auth(request)
+    for _ in range(2):
+        with pytest.raises(InvalidSignatureException, match=MISMATCH[:40]):
+            caller(authenticator, received(request))
+    signed = signed_asymmetrically(key=private_key("AKIACAROL"), access_key_id="AKIACAROL")
+    assert caller(authenticator, signed).principal_id == "AIDAcarol"
+
+
+def test_a_session_signs_for_many_regions_too(known: Known, role: Principal) -> None:
+    credentials = issued(known, role)
+    key = private_key(credentials.access_key_id, credentials.secret)
+    authenticator = known.authenticator()
+    signed = signed_asymmetrically(token=credentials.token, key=key, access_key_id=credentials.access_key_id)
+    assert caller(authenticator, signed).kind == ASSUMED_ROLE
+    other = ec.generate_private_key(ec.SECP256R1())
+    forged = signed_asymmetrically(token=credentials.token, key=other, access_key_id=credentials.access_key_id)
+    with pytest.raises(InvalidSignatureException):
+        caller(authenticator, forged)
+
+
+# -- the last use
+
+
+def test_the_last_use_of_an_access_key_is_written_down(known: Known) -> None:
+    authenticator = known.authenticator()
+    caller(authenticator, signed_by_botocore(region="eu-west-1"))
+    with pytest.raises(InvalidSignatureException):
+        caller(authenticator, request_of(by("AKIAALICE", signed_by_botocore()).headers, b"another body"))
+    authenticator.write_uses()
+    assert authenticator.used == {}
+    with known.store.database.read() as connection:
+        assert known.store.access_keys.last_use(connection, ACCESS_KEY_ID) == (ACCESS_KEY_ID, NOW, "kms", "eu-west-1")
+        assert known.store.access_keys.last_use(connection, "AKIAALICE") is None

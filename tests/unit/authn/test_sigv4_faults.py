@@ -83,7 +83,7 @@ def test_parameter_without_equal_sign(authorization: bytes) -> None:
     ("authorization", "text"),
     [
         (b"AWS4-HMAC-SHA512 Credential=a", "Unsupported AWS 'algorithm': 'AWS4-HMAC-SHA512'."),
-        (b"AWS4-ECDSA-P256-SHA256 Credential=a", "Unsupported AWS 'algorithm': 'AWS4-ECDSA-P256-SHA256'."),
+        (b"AWS4-ECDSA-P384-SHA384 Credential=a", "Unsupported AWS 'algorithm': 'AWS4-ECDSA-P384-SHA384'."),
         (b"Bearer hunter2", "Unsupported AWS 'algorithm'."),
         (b"hunter2", "Unsupported AWS 'algorithm'."),
         (b"", "Unsupported AWS 'algorithm'."),

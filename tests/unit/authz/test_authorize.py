@@ -1,24 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The proof of authorization cannot be forged by accident, and is not given to another account."""
+"""The proof of authorization cannot be forged by accident, and is given for a decision that allows alone."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from stored import ACCOUNT, REGION, key, keyring, new_material
+from stored import ALLOWED, REGION, key, keyring, new_material
 
 from keyquorum.authz.authorize import AuthorizedKey, absent_or_forbidden, authorize
+from keyquorum.authz.evaluate import Decision, Reason, Source
 from keyquorum.errors import AccessDeniedException
-from keyquorum.model import ROOT, USER, Caller, KeyRecord
+from keyquorum.model import ROOT, Caller, KeyRecord
 
 OTHER = "444455556666"
 MATERIAL = new_material(keyring(), "key-one")
 RECORD = KeyRecord(key("key-one", MATERIAL), {MATERIAL.material_id: MATERIAL})
-
-
-def caller(account: str, kind: str = ROOT, region: str = REGION) -> Caller:
-    return Caller(account, region, f"arn:aws:iam::{account}:root", account, kind)
 
 
 @pytest.mark.parametrize("token", [None, object(), True, "token", AuthorizedKey])
@@ -29,29 +26,30 @@ def test_nothing_else_makes_an_authorized_key(token: object) -> None:
         AuthorizedKey(RECORD)  # type: ignore[call-arg]  # what a forgetful operation would do
 
 
-@pytest.mark.parametrize("kind", [ROOT, USER])
-def test_an_account_may_use_its_own_keys(kind: str) -> None:
-    proof = authorize(caller(ACCOUNT, kind), "kms:Decrypt", RECORD)
+def test_a_decision_that_allows_is_the_proof_for_its_key() -> None:
+    proof = authorize(RECORD, ALLOWED)
     assert (proof.key, proof.materials) == (RECORD.key, RECORD.materials)
-
-
-def test_an_authorized_key_is_for_what_it_was_decided() -> None:
-    proof = authorize(caller(ACCOUNT), "kms:Decrypt", RECORD)
     with pytest.raises(AttributeError):
         proof.state = "Enabled"  # type: ignore[attr-defined]  # there is nothing else to set
 
 
-def test_another_account_is_told_what_it_would_be_told_of_a_key_that_is_not_there() -> None:
-    stranger = caller(OTHER)
-    with pytest.raises(AccessDeniedException) as caught:
-        authorize(stranger, "kms:Decrypt", RECORD)
-    assert caught.value.message == absent_or_forbidden(stranger, "kms:Decrypt").message
-    assert caught.value.message == (
+@pytest.mark.parametrize("source", Source)
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.ALLOWED])
+def test_no_other_decision_is(reason: Reason, source: Source) -> None:
+    with pytest.raises(AccessDeniedException):
+        authorize(RECORD, Decision(False, reason, source))
+
+
+def test_of_another_accounts_key_the_same_is_told_whether_it_is_there_or_not() -> None:
+    stranger = Caller(OTHER, REGION, f"arn:aws:iam::{OTHER}:root", OTHER, ROOT)
+    refused = Decision(False, Reason.IMPLICIT_DENY, Source.RESOURCE, foreign=True)
+    absent = absent_or_forbidden(stranger, "kms:Decrypt").message
+    assert refused.message(stranger.arn, "kms:Decrypt", "arn") == absent
+    assert absent == (
         f"User: arn:aws:iam::{OTHER}:root is not authorized to perform: kms:Decrypt on this resource because the "
         "resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy "
         "explicitly denies access"
     )
-    assert ACCOUNT not in str(caught.value)
 
 
 @pytest.mark.slow

@@ -12,33 +12,28 @@ from policies import (
     IDENTITY_STATEMENT,
     KEY_ARN,
     KEY_STATEMENT,
-    MFA,
     ROLE,
     ROOT,
     SESSION,
-    allow,
     but,
-    deny,
     document,
 )
 
+from keyquorum.authz.condition_elements import Condition
+from keyquorum.authz.document import SYNTAX
 from keyquorum.authz.policy import (
     DUPLICATE_SID,
-    INVALID_PRINCIPALS,
-    INVALID_SERVICES,
     MAX_BYTES,
-    NO_PRINCIPAL,
-    SYNTAX,
+    MAX_TRUST_CHARACTERS,
     VERSION,
-    Condition,
     Policy,
-    Principals,
     Statement,
-    allows_put_key_policy,
     default_key_policy,
     parse_identity_policy,
     parse_key_policy,
+    parse_trust_policy,
 )
+from keyquorum.authz.principals import INVALID_PRINCIPALS, INVALID_SERVICES, NO_PRINCIPAL, Principals
 from keyquorum.errors import LimitExceededException, MalformedPolicyDocumentException
 
 
@@ -281,6 +276,7 @@ def test_a_100_000_deep_document_is_too_long_before_it_is_too_deep() -> None:
         ({"Principal": []}, NO_PRINCIPAL),
         ({"Principal": {"AWS": []}}, NO_PRINCIPAL),
         ({"NotPrincipal": "*"}, SYNTAX),
+        ({"Principal": ABSENT, "NotPrincipal": {"AWS": ROOT}}, SYNTAX),  # with Allow it "is not supported"
         ({"Principal": ROOT}, INVALID_PRINCIPALS),
         ({"Principal": ["*"]}, INVALID_PRINCIPALS),
         ({"Principal": None}, INVALID_PRINCIPALS),
@@ -404,50 +400,90 @@ def test_the_size_limit_is_in_bytes() -> None:
         parse_key_policy(text.replace("@", "\u00e9" * (MAX_BYTES // 2)))
 
 
-# -- the lock-out safety check
+# -- set operators in key policies
 
-OTHER = "444455556666"
+
+OVERLY_PERMISSIVE = (
+    "OverlyPermissiveCondition:EncryptionContext: Using the ForAllValues set operator with a single-valued condition "
+    "key matches requests without the specified encryption context or with an unspecified encryption context. To fix, "
+    "remove ForAllValues."
+)
+
+
+@pytest.mark.parametrize("effect", ["Allow", "Deny"])
+@pytest.mark.parametrize("key_", ["kms:EncryptionContext:App", "KMS:encryptioncontext:App", "aws:RequestTag/Stage"])
+def test_for_all_values_of_a_single_valued_key_is_refused(key_: str, effect: str) -> None:
+    """KMS developer guide, "Using set operators with condition keys"."""
+    block = {"ForAllValues:StringLike": {key_: "*"}}
+    said = refusal(parse_key_policy, document(but(KEY_STATEMENT, Effect=effect, Condition=block)))
+    if "tag" not in key_.lower():
+        assert said == OVERLY_PERMISSIVE
+    else:
+        assert said is not None
+        assert said.startswith("OverlyPermissiveCondition: ")
+        assert " the specified tag or " in said
+
+
+def test_elsewhere_set_operators_are_accepted() -> None:
+    for block in (
+        {"ForAllValues:StringLike": {"kms:EncryptionContextKeys": "a"}},
+        {"ForAnyValue:StringLike": {"kms:EncryptionContext:App": "a"}},
+        {"ForAllValues:StringEquals": {"kms:ResourceAliases": "alias/a"}},
+    ):
+        assert key(Condition=block).conditions
+    assert identity(Condition={"ForAllValues:StringLike": {"kms:EncryptionContext:App": "a"}}).conditions
+
+
+# -- trust policies
+
+TRUST_STATEMENT: dict[str, Any] = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "sts:AssumeRole"}
+
+
+def test_a_trust_policy_names_principals_and_no_resource() -> None:
+    said = parse_trust_policy(document(but(TRUST_STATEMENT, Condition={"StringEquals": {"sts:ExternalId": "x"}})))
+    assert said.statements == (
+        Statement(
+            effect="Allow",
+            principals=Principals(accounts=frozenset({ACCOUNT})),
+            actions=("sts:assumerole",),
+            conditions=(Condition("StringEquals", "sts:ExternalId", ("x",)),),
+        ),
+    )
+    provider = f"arn:aws:iam::{ACCOUNT}:oidc-provider/id.example/team"
+    for principal in ("*", {"Service": "ec2.amazonaws.com"}, {"Federated": provider}, {"AWS": [ROLE, SESSION]}):
+        for action in ("sts:AssumeRoleWithWebIdentity", ["sts:AssumeRole", "sts:TagSession"], "sts:*"):
+            assert parse_trust_policy(document(but(TRUST_STATEMENT, Principal=principal, Action=action)))
 
 
 @pytest.mark.parametrize(
-    ("statements", "caller", "allowed"),
+    ("changes", "message"),
     [
-        ([allow({"AWS": ROOT})], ALICE, True),
-        ([allow({"AWS": ACCOUNT}, "kms:Put*")], SESSION, True),
-        ([allow({"AWS": ROOT}, "KMS:putkeypolicy")], ROOT, True),
-        ([allow("*", "*")], ALICE, True),
-        ([allow({"AWS": ROOT}, ["kms:Get*", "kms:P?tKeyPolicy"])], ALICE, True),
-        ([allow({"AWS": ROOT}, ABSENT, NotAction="kms:Decrypt")], ALICE, True),
-        ([allow({"AWS": ROOT}, ABSENT, NotAction="kms:Put*")], ALICE, False),
-        ([allow({"AWS": ROOT}, "kms:Encrypt")], ALICE, False),
-        ([allow({"AWS": ROOT}, "s3:*")], ALICE, False),
-        ([allow({"AWS": ROOT}, ["kms:PutKeyPolic", "kms:PutKeyPolicy?", "kms:*KeyPolicyX"])], ALICE, False),
-        ([allow({"AWS": ROOT}, "kms:**Key*y")], ALICE, True),
-        ([allow({"AWS": ROOT}, "kms:" + "*?" * 15_000)], ALICE, False),
-        ([allow({"AWS": ALICE})], ALICE, True),
-        ([allow({"AWS": ALICE})], SESSION, False),
-        ([allow({"AWS": ROLE})], SESSION, True),
-        ([allow({"AWS": SESSION})], SESSION, True),
-        ([allow({"AWS": SESSION + "2"})], SESSION, False),
-        ([allow({"AWS": f"arn:aws:iam::{OTHER}:role/admin"})], SESSION, False),
-        ([allow({"AWS": OTHER})], ALICE, False),
-        ([allow({"AWS": ROOT})], f"arn:aws:iam::{OTHER}:user/eve", False),
-        ([allow({"AWS": ROOT})], "alice", False),
-        ([allow({"Service": "s3.amazonaws.com"})], ALICE, False),
-        ([allow({"AWS": ROOT}, Condition=MFA)], ALICE, False),
-        ([allow(ABSENT, NotPrincipal={"AWS": ALICE})], SESSION, True),
-        ([allow(ABSENT, NotPrincipal={"AWS": ALICE})], ALICE, False),
-        ([allow({"AWS": ROOT}), deny({"AWS": ALICE})], ALICE, False),
-        ([allow({"AWS": ROOT}), deny({"AWS": ALICE})], SESSION, True),
-        ([allow({"AWS": ROOT}), deny({"AWS": ROLE}, "kms:Put*")], SESSION, False),
-        ([allow({"AWS": ROOT}), deny("*", "kms:Decrypt")], ALICE, True),
-        ([allow({"AWS": ROOT}), deny("*", ABSENT, NotAction="kms:Decrypt")], ALICE, False),
-        ([allow({"AWS": ROOT}), deny("*", Condition=MFA)], ALICE, True),
-        ([allow({"AWS": ROOT}), deny(ABSENT, NotPrincipal={"AWS": [ROOT, ALICE]})], ALICE, True),
-        ([allow({"AWS": ROOT}), deny(ABSENT, NotPrincipal={"AWS": [ROOT, ROLE]})], ALICE, False),
-        ([allow({"AWS": ROOT}), deny(ABSENT, NotPrincipal={"AWS": ALICE})], ALICE, False),
-        ([deny({"AWS": OTHER})], ALICE, False),
+        ({"Resource": "*"}, "Has prohibited field Resource"),
+        ({"NotResource": "*"}, "Has prohibited field NotResource"),
+        ({"Principal": ABSENT, "NotPrincipal": {"AWS": ROOT}}, "Has prohibited field NotPrincipal"),
+        ({"Principal": ABSENT}, "Missing required field Principal"),
+        ({"Principal": {}}, "Missing required field Principal"),
+        ({"Principal": ROOT}, INVALID_PRINCIPALS),
+        ({"Action": ABSENT}, "Missing required field Action"),
+        ({"Action": "kms:Encrypt"}, "AssumeRole policy may only specify STS AssumeRole actions."),
+        ({"Action": ["sts:AssumeRole", "*"]}, "AssumeRole policy may only specify STS AssumeRole actions."),
+        ({"Action": "*:AssumeRole"}, "AssumeRole policy may only specify STS AssumeRole actions."),
+        ({"Sid": "with space"}, None),
+        ({"Effect": "allow"}, SYNTAX),
+        ({"Extra": 1}, SYNTAX),
     ],
 )
-def test_who_could_change_the_key_policy_again(statements: list[Any], caller: str, allowed: bool) -> None:
-    assert allows_put_key_policy(parse_key_policy(document(*statements)), caller, ACCOUNT) is allowed
+def test_a_trust_policy_statement_is_refused(changes: dict[str, Any], message: str | None) -> None:
+    said = refusal(parse_trust_policy, document(but(TRUST_STATEMENT, **changes)))
+    assert message is None or said == message
+
+
+def test_the_size_of_a_trust_policy_is_in_characters_that_are_not_white_space() -> None:
+    text = document(but(TRUST_STATEMENT, Sid="@"))
+    room = MAX_TRUST_CHARACTERS - len("".join(text.split())) + 1
+    assert parse_trust_policy(text.replace("@", "a" * room) + "\n\t " * 9_000)
+    with pytest.raises(LimitExceededException, match="ACLSizePerRole: 2048"):
+        parse_trust_policy(text.replace("@", "a" * (room + 1)))
+    for parse in (parse_trust_policy, parse_identity_policy):
+        with pytest.raises(LimitExceededException):
+            parse(text + " " * 131_072)

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from stored import ACCOUNT, MAC, NOW, REGION, database, grant, key, keyring
 
-from keyquorum.model import Alias, Key, KeyMaterial
+from keyquorum.model import Alias, Key, KeyMaterial, ResourcePolicy
 from keyquorum.store.engine import Transaction
 from keyquorum.store.store import Store
 
@@ -51,7 +51,7 @@ class Lives:
         key_id = f"{self.chance.getrandbits(64):016x}-{self._made}"
         materials = [self.material(key_id) for _ in range(self.chance.choice((1, 1, 1, 2, 4)))]
         made = key(key_id, materials[0], description="d" * self.chance.choice((0, 40, 900, 5_000)))
-        store.keys.insert(txn, made, materials, "p" * self.chance.choice((10, 1_000, 9_000)))
+        store.keys.insert(txn, made, materials, ResourcePolicy("p" * self.chance.choice((10, 1_000, 9_000)), {}))
         if self.chance.random() < 0.3:
             store.aliases.insert(txn, Alias(ACCOUNT, REGION, f"alias/{key_id}", key_id, NOW, NOW))
             store.grants.insert(txn, grant(f"{self.chance.getrandbits(64):x}{self._made}", key_id))

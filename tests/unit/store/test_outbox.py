@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who can write to the database writes no audit records with it, takes none away by a change, and names no files."""
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from audit_lines import event_ids, made
 from stored import MAC, database
 
-from keyquorum.audit import WRITERS, AuditLog
+from keyquorum.audit.log import WRITERS, AuditLog
 from keyquorum.custody.root import RootKey
 from keyquorum.journal import Journal
 from keyquorum.store.engine import Database
@@ -40,8 +40,8 @@ class Left(NamedTuple):
         journal.recover()
         journal.recover_others(self.directory / "audit", sync=False)
         log.close()
-        file = self.directory / "audit" / f"{writer}.jsonl"
-        return [json.loads(line)["eventID"] for line in file.read_text().splitlines()] if file.exists() else []
+        audit, file = self.directory / "audit", f"{writer}.jsonl"
+        return event_ids(audit, file) if (audit / file).exists() else []
 
     def files(self) -> dict[str, bytes]:
         """Every file outside the database."""
@@ -57,7 +57,7 @@ def left(tmp_path: Path) -> Iterator[Left]:
     with database(directory) as opened:
         with opened.write() as txn:
             for name in "abc":
-                OUTBOX.add(txn, 0, 0, name, b'{"eventID":"%b"}' % name.encode())
+                OUTBOX.add(txn, 0, 0, name, made(name))
         yield Left(directory, opened)
 
 

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from stored import ACCOUNT, MAC, REGION, Filled, database, fill
+from stored import ACCOUNT, MAC, REGION, Filled, authorized, database, fill
 
-from keyquorum.authz.authorize import authorize
 from keyquorum.errors import IntegrityError
-from keyquorum.model import ROOT, USER, Caller
+from keyquorum.model import ROOT, USER
 from keyquorum.store import schema
 from keyquorum.store.rowmac import RowMAC
 
@@ -38,9 +37,14 @@ def loads(filled: Filled) -> dict[str, Load]:
         "key_policies": lambda c: store.keys.policy(c, filled.one),
         "aliases": lambda c: store.aliases.load(c, ACCOUNT, REGION, "alias/one"),
         "grants": lambda c: store.grants.load(c, "grant-one"),
-        "principals": lambda c: store.identities.access_key(c, "AKIAALICE"),
-        "access_keys": lambda c: store.identities.access_key(c, "AKIAALICE"),
+        "principals": lambda c: store.identities.load(c, "AIDAALICE"),
+        "access_keys": lambda c: store.access_keys.load(c, "AKIAALICE"),
+        "managed_policies": lambda c: store.managed_policies.load(c, ONE_POLICY),
+        "oidc_providers": lambda c: store.providers.load(c, ACCOUNT, "one.example"),
     }
+
+
+ONE_POLICY = f"arn:aws:iam::{ACCOUNT}:policy/one"
 
 
 ONE = {
@@ -51,6 +55,8 @@ ONE = {
     "grants": "grant_id = 'grant-one'",
     "principals": "principal_id = 'AIDAALICE'",
     "access_keys": "access_key_id = 'AKIAALICE'",
+    "managed_policies": "name = 'one'",
+    "oidc_providers": "url = 'one.example'",
 }
 # What selects the row that is loaded; to change it is to hide the row. (A key does not do without its materials and its
 # policy: there it shows.)
@@ -63,6 +69,10 @@ SELECTED_BY = {
     ("grants", "grant_id"),
     ("principals", "principal_id"),
     ("access_keys", "access_key_id"),
+    ("managed_policies", "account"),
+    ("managed_policies", "name"),
+    ("oidc_providers", "account"),
+    ("oidc_providers", "url"),
 }
 COLUMNS = [
     (name, column.name)
@@ -114,7 +124,7 @@ def test_a_column_is_changed(filled: Filled, table: str, column: str, wrong: str
         loads(filled)[table](connection)
 
 
-@pytest.mark.parametrize("table", ["keys", "key_policies", "aliases", "grants", "principals", "access_keys"])
+@pytest.mark.parametrize("table", [name for name in ONE if name != "key_materials"])
 def test_a_row_is_put_in_the_place_of_another(filled: Filled, table: str) -> None:
     """Every column of the other's, and the MAC with them, under the name that is looked up."""
     named = ONE[table].split()[0]
@@ -155,7 +165,7 @@ def test_two_material_rows_swap_a_column(filled: Filled, column: str) -> None:
         ("key_materials", "keys"),
         ("wrapped_materials", "keys"),
         ("key_policies", "key_policies"),
-        ("principals", "access_keys"),
+        ("managed_policies", "principals"),
     ],
 )
 def test_a_row_that_others_need_is_removed(filled: Filled, lost: str, load: str) -> None:
@@ -167,13 +177,12 @@ def test_a_row_that_others_need_is_removed(filled: Filled, lost: str, load: str)
 
 def test_two_wrapped_materials_are_swapped(filled: Filled) -> None:
     """They bear no MAC: each opens for its own key and material alone."""
-    caller = Caller(ACCOUNT, REGION, f"arn:aws:iam::{ACCOUNT}:root", ACCOUNT, ROOT)
 
     def use(name: str) -> bytes:
         with filled.store.database.read() as connection:
             record = filled.store.keys.load(connection, f"key-{name}", REGION)
         assert record is not None
-        return filled.keyring.encrypt(authorize(caller, "kms:Encrypt", record), b"x", None)
+        return filled.keyring.encrypt(authorized(record), b"x", None)
 
     assert use("one") != use("two")
     rows = "SELECT wrapped_row FROM key_materials WHERE key_id"
@@ -220,12 +229,27 @@ def test_a_user_is_renamed_root(filled: Filled) -> None:
     tamper(
         filled, "DELETE FROM access_keys WHERE principal_id = 'AIDAROOT'", "DELETE FROM principals WHERE kind = 'Root'"
     )
-    tamper(filled, "UPDATE principals SET kind = 'Root', name = 'Root'")
+    tamper(filled, "UPDATE principals SET kind = 'Root', name = 'Root' WHERE name = 'alice'")
     with filled.store.database.read() as connection:
         with pytest.raises(IntegrityError):
-            filled.store.identities.access_key(connection, "AKIAALICE")
+            filled.store.identities.load(connection, "AIDAALICE")
         with pytest.raises(IntegrityError):
-            filled.store.identities.root_access_key(connection, ACCOUNT)
+            filled.store.identities.principal(connection, ACCOUNT, ROOT, ROOT)
+
+
+@pytest.mark.parametrize(
+    "removed",
+    [
+        "DELETE FROM principals WHERE kind = 'Group'",
+        "DELETE FROM managed_policies WHERE name = 'one'",
+        "DELETE FROM managed_policies WHERE name = 'two'",
+    ],
+)
+def test_what_an_identity_has_is_removed(filled: Filled, removed: str) -> None:
+    """A policy, a group or a boundary may be there to deny: without it there is no identity."""
+    tamper(filled, removed)
+    with filled.store.database.read() as connection, pytest.raises(IntegrityError):
+        filled.store.identities.load(connection, "AIDAALICE")
 
 
 def test_a_key_is_listed_only_with_its_mac(filled: Filled) -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every constraint of the model on both sides of its edge, and AWS's wording of what fails."""
+"""Every constraint of the models on both sides of its edge, and AWS's wording of what fails."""
 
+import sys
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,13 +10,13 @@ import msgspec
 import pytest
 from boundaries import REORDERED
 
-from keyquorum import api
+from keyquorum import api, iam_api, sts_api
 from keyquorum.errors import ValidationException
 from keyquorum.wire import constraints
 
 ARN = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 
-# One string for every pattern in the model that it must let pass; a new pattern needs a line here.
+# One string for every pattern in the models that it must let pass; a new pattern needs a line here.
 FITTING = {
     "[0-9]{12}": "111122223333",
     "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+": '{"Version": "2012-10-17"}\n\t\r\u00ff',
@@ -36,8 +38,32 @@ FITTING = {
     "^arn:aws[a-z0-9-]*:[a-z0-9-]+:[a-z0-9-]*:[0-9]{12}:.+$": "arn:aws-us-gov:s3:us-gov-west-1:111122223333:a b/\u00e9",
     "^https://[a-zA-Z0-9.-]+$": "https://xks.example.com",
     "cluster-[2-7a-zA-Z]{11,16}": "cluster-234567abcdefg",
+    "(\\u002F)|(\\u002F[\\u0021-\\u007E]+\\u002F)": "/a/b~!/",
+    "((/[A-Za-z0-9\\.,\\+@=_-]+)*)/": "/a/b.c,d+e@f=g_h-i/",
+    "[ -~]+": "a ~",
+    "[A-Za-z0-9+/]+={0,2}": "AB+/ab09==",
+    "[\\d]*": "123456",
+    "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*": "\u00e9\u4e2d\u00a0\u3000\u0661\u2167 \U0001d400_.:/=+-@",
+    "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+": "\u00e9\u4e2d\u00a0\u3000\u0661\u2167 \U0001d400_.:/=+-@",
+    "[\\u0009\\u000A\\u000D\\u0020-\\u007E\\u00A1-\\u00FF]*": "a role\t\r\n~\u00ff",
+    "[\\u0009\\u000A\\u000D\\u0020-\\u007E\\u0085\\u00A0-\\uD7FF\\uE000-\\uFFFD\\u10000-\\u10FFFF]+": f"{ARN}\u4e2d",
+    "[\\u0020-\\u00FF]+": "a marker \u00ff",
+    "[\\w+=,.@-]*": "a+b=c,d.e@f-g_0",
+    "[\\w+=,.@-]+": "a+b=c,d.e@f-g_0",
+    "[\\w+=,.@:\\/-]*": "a+b=c,d.e@f:g/h-i_0",
+    "[\\w+=/:,.@-]*": "arn:aws:iam::111122223333:mfa/u",
+    "[\\w+=/:,.@-]+": "arn:aws:iam::111122223333:mfa/u",
+    "\\u002F[\\u0021-\\u007F]*": "/a/b\u007f",
+    "v[1-9][0-9]*(\\.[A-Za-z0-9-]*)?": "v12.a-1",
 }
-MEMBERS = [(shape, member) for shape, members in api.CONSTRAINTS.items() for member in members]
+
+# What patterns do not let pass, where it is not what most do not.
+FOREIGN: dict[str, tuple[str, ...]] = {
+    pattern: ("\N{SNOWMAN}", "\u0301", "\u200b") for pattern in FITTING if "\\p{L}" in pattern
+}
+FOREIGN |= {pattern: ("\x01", "\U0001f511") for pattern in FITTING if "\\uE000" in pattern}
+MOST = ("\N{SNOWMAN}", "\u0661")
+MEMBERS = [(shape, member) for shape, members in constraints.MEMBERS.items() for member in members]
 
 
 def complaint(request: api.Shape) -> str:
@@ -58,7 +84,8 @@ def of_size(constraint: api.Constraint, size: int) -> Any:
         case "blob":
             return b"a" * size
         case "list":
-            return ["a"] * size
+            nested = constraint.element and constraint.element.nested
+            return [nested() if nested else "a"] * size
     raise NotImplementedError(constraint.kind)
 
 
@@ -78,11 +105,13 @@ def edges() -> Iterator[Any]:
                 inside, outside = (of_size(constraint, constraint.min - less) for less in (0, 1))
                 words = f"Member must have {measured} greater than or equal to {constraint.min}"
                 yield pytest.param(shape, member, listed, inside, outside, words, id=f"{place}-min")
-            if constraint.pattern:
+            # What IAM says in other words it says only if there is nothing else to say.
+            if constraint.pattern and constraint.pattern not in constraints._IN_IAMS_WORDS:
                 words = f"Member must satisfy regular expression pattern: {constraint.pattern}"
                 inside = FITTING[constraint.pattern]
-                for name, outside in (("foreign", "\N{SNOWMAN}" + inside), ("unicode-digit", "\u0661" + inside)):
-                    yield pytest.param(shape, member, listed, inside, outside, words, id=f"{place}-{name}")
+                for foreign in FOREIGN.get(constraint.pattern, MOST):
+                    name = f"{place}-{foreign!a}"
+                    yield pytest.param(shape, member, listed, inside, foreign + inside, words, id=name)
             for number, inside in enumerate(constraint.enum):
                 worded = REORDERED.get(", ".join(sorted(constraint.enum)), ", ".join(constraint.enum))
                 words = f"Member must satisfy enum value set: [{worded}]"
@@ -107,12 +136,12 @@ def test_the_edge_of_a_constraint(
         assert words in [violation.removesuffix("; ") for violation in found]
 
 
-@pytest.mark.parametrize("shape", list(api.CONSTRAINTS), ids=lambda shape: shape.__name__)
+@pytest.mark.parametrize("shape", list(constraints.MEMBERS), ids=lambda shape: shape.__name__)
 def test_required_members_and_no_others_must_be_there(shape: type[api.Shape]) -> None:
     expected = [
         f"Value{'' if member.constraint.sensitive else ' null'} at '{member.name}' failed to satisfy constraint: "
         "Member must not be null"
-        for member in api.CONSTRAINTS[shape]
+        for member in constraints.MEMBERS[shape]
         if member.required
     ]
     plural = "" if len(expected) == 1 else "s"
@@ -120,6 +149,9 @@ def test_required_members_and_no_others_must_be_there(shape: type[api.Shape]) ->
     assert complaint(shape()) == (listed if expected else "")
 
 
+ROLE = "arn:aws:iam::111122223333:role/R"
+NAMED = "It must contain only alphanumeric characters and/or the following: +=,.@_-"
+SLASHES = "It must begin and end with / and contain only alphanumeric characters and/or / characters."
 FAIL = "failed to satisfy constraint: Member must"
 GRANT_TOKEN_RULES = (
     "Member must have length less than or equal to 8192, Member must have length greater than or equal to 1"
@@ -203,6 +235,32 @@ GRANT_TOKEN_RULES = (
             f"1 validation error detected: Value '{chr(0x1F600) * 33}' at 'customKeyStoreId' "
             f"{FAIL} have length less than or equal to 64",
         ),
+        (
+            sts_api.AssumeRoleRequest(role_arn=ROLE, role_session_name="a b"),
+            f"1 validation error detected: Value 'a b' at 'roleSessionName' {FAIL} satisfy regular expression pattern: "
+            r"[\w+=,.@-]*",
+        ),
+        (
+            sts_api.AssumeRoleWithWebIdentityRequest(role_arn=ROLE, role_session_name="it", web_identity_token="abc"),
+            f"1 validation error detected: Value at 'webIdentityToken' {FAIL} have length greater than or equal to 4",
+        ),
+        (
+            iam_api.TagUserRequest(user_name="u", tags=[iam_api.Tag(key="a!", value="")]),
+            f"1 validation error detected: Value 'a!' at 'tags.1.member.key' {FAIL} satisfy regular expression "
+            r"pattern: [\p{L}\p{Z}\p{N}_.:/=+\-@]+",
+        ),
+        # The three that IAM words otherwise, and only after the rest.
+        (iam_api.CreateUserRequest(user_name="a b", path="a"), f"The specified value for path is invalid. {SLASHES}"),
+        (iam_api.CreateUserRequest(user_name="a b"), f"The specified value for userName is invalid. {NAMED}"),
+        (
+            iam_api.CreatePolicyRequest(policy_name="p", policy_document="{}", path="/a!/"),
+            f"The specified value for path is invalid. {SLASHES}",
+        ),
+        (
+            iam_api.CreateUserRequest(user_name="a " * 33, path="a"),
+            f"1 validation error detected: Value '{'a ' * 33}' at 'userName' {FAIL} have length less than or equal to "
+            "64",
+        ),
     ],
 )
 def test_wording(request_: api.Shape, message: str) -> None:
@@ -250,8 +308,9 @@ class Text(api.Shape, frozen=True, kw_only=True):
 
 def learn(monkeypatch: pytest.MonkeyPatch, shape: type[api.Shape], member: api.Member) -> None:
     """Have a structure of the test's own checked, for the test's time only."""
-    monkeypatch.setattr(api, "CONSTRAINTS", {shape: (member,)})
+    monkeypatch.setattr(constraints, "MEMBERS", {shape: (member,)})
     constraints._plan.cache_clear()
+    constraints._tests.cache_clear()
 
 
 def test_maps_are_held_to_the_constraints_of_keys_and_values(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,9 +333,10 @@ def test_maps_are_held_to_the_constraints_of_keys_and_values(monkeypatch: pytest
 def test_no_pattern_runs_away(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pattern that backtracks without bound would not come back from these before the test's time is up."""
     learn(monkeypatch, Text, api.Member("text", "text", api.Constraint(kind="string", pattern=pattern)))
-    for part in ("a", "a-", "a.", "/kms/xks/v1", "1", ":"):
-        assert complaint(Text(text=FITTING[pattern] + part * 10_000 + "\N{SNOWMAN}\n"))
-        assert complaint(Text(text=part * 10_000 + "\N{SNOWMAN}\n"))
+    end = FOREIGN.get(pattern, MOST)[0] + "\n"
+    for part in ("a", "a-", "a.", "/kms/xks/v1", "1", ":", "/", "/a", "="):
+        assert complaint(Text(text=FITTING[pattern] + part * 10_000 + end))
+        assert complaint(Text(text=part * 10_000 + end))
 
 
 def test_requests_as_sdks_send_them_pass() -> None:
@@ -289,5 +349,14 @@ def test_requests_as_sdks_send_them_pass() -> None:
 
 
 def test_every_constrained_member_exists() -> None:
-    for shape, members in api.CONSTRAINTS.items():
+    for shape, members in constraints.MEMBERS.items():
         assert [member.attribute for member in members] == [field.name for field in msgspec.structs.fields(shape)]
+
+
+def test_the_classes_of_characters_in_tags_are_javas() -> None:
+    """Letters, spaces and numbers of Unicode, by Python's tables of their categories, and no others."""
+    allowed = constraints._java(r"[\p{L}\p{Z}\p{N}_.:/=+\-@]+").fullmatch
+    for code in range(sys.maxunicode + 1):
+        character = chr(code)
+        expected = unicodedata.category(character)[0] in "LZN" or character in "_.:/=+-@"
+        assert (allowed(character) is not None) == expected, hex(code)

@@ -81,7 +81,7 @@ def upgrade() -> None:
         sa.Column("principal_id", sa.String(length=64), nullable=False),
         sa.Column("account", sa.String(length=12), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
-        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=128), nullable=False),
         sa.Column("policy", sa.Text(), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("mac", sa.LargeBinary(), nullable=False),

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a request asks of the evaluator: whose it is, which keys, aliases, roles or identities it is about, and all that
+conditions can ask of it. The decision itself is ``authz``'s."""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from keyquorum import api
+from keyquorum.arns import LAYOUTS
+from keyquorum.authz import evaluate
+from keyquorum.authz.authorize import AuthorizedKey, authorize
+from keyquorum.authz.compiled import Compiled, GrantTerms, Request, Subject
+from keyquorum.authz.context import Facts, RequestContext, encryption_context
+from keyquorum.authz.evaluate import Decision, Reason, Source
+from keyquorum.authz.grants import CompiledGrant
+from keyquorum.authz.policy import parse_key_policy, parse_trust_policy
+from keyquorum.authz.subjects import subject_of
+from keyquorum.errors import AccessDeniedException, IntegrityError, NotFoundException
+from keyquorum.model import ROOT, SERVICE, WEB_IDENTITY, Caller, KeyRecord, Principal
+from keyquorum.ops.operation import Call, Keys, KeyUse, Need, Operation, Values
+from keyquorum.ops.rules import GrantToken
+from keyquorum.store.store import View
+
+_UNNAMED: Final = {"request": "this resource", "ciphertext": "the resource associated with this ciphertext"}
+_BY_ITSELF: Final = Decision(True, Reason.ALLOWED, Source.ROOT)
+
+
+class Access:
+    """Decisions about one request, on what ``view`` shows."""
+
+    def __init__(self, call: Call, view: View, request: Any) -> None:
+        self._call = call
+        self._view = view
+        self._request = request
+        self.subject: Final = find_subject(call.caller, view)
+
+    def decide(self, operation: Operation, found: list[tuple[KeyUse, KeyRecord]]) -> Keys:
+        """The proofs for all keys that the request is about, once whatever else it needs is decided too."""
+        for token in getattr(self._request, "grant_tokens", None) or ():
+            GrantToken.open(self._call, token)
+        needs = operation.needs(self._call, self._request)
+        if not found and not needs and not operation.open:
+            raise AccessDeniedException(f"{operation.name} names nothing that could be allowed")
+        same_key = len(found) > 1 and found[0][1].key.key_id == found[1][1].key.key_id
+        keys = tuple([self.key(use, record, same_key=same_key) for use, record in found])
+        for need in needs:
+            self.account(need)
+        return keys
+
+    def key(self, use: KeyUse, record: KeyRecord, *, same_key: bool = False) -> AuthorizedKey:
+        """The proof that the request may do to the key what it wants to; raises AccessDeniedException.
+
+        ``same_key``: whether both keys of a request that has two are one.
+        """
+        call, key = self._call, record.key
+        if call.http is None and call.caller.kind == SERVICE:
+            return authorize(record, _BY_ITSELF)
+        facts = self._facts(use.permission, record, _alias_of(use), same_key)
+        resource: str | None = None
+        if use.by == "account":
+            asked = Request(use.permission, None, key.account, RequestContext(facts))
+            decision = evaluate.on_account(asked, self.subject)
+        elif use.grant_id is not None:
+            decision, resource = self._on_grant(use, record, facts), call.arn(key)
+        else:
+            decision, resource = self._on_key(record, facts), call.arn(key)
+        if not decision.allowed:
+            unnamed = _UNNAMED[use.found_in]
+            raise AccessDeniedException(decision.message(call.caller.arn, use.permission, resource, unnamed))
+        return authorize(record, decision)
+
+    def account(self, need: Need) -> None:
+        """Raises AccessDeniedException unless identity-based policies give what ``need`` says."""
+        call = self._call
+        facts = self._facts(need.permission, None, None, False)
+        context = _with(RequestContext(facts), need.context)
+        request = Request(need.permission, need.resource, call.caller.account, context, other_arns=need.other_arns)
+        decision = evaluate.on_account(request, self.subject)
+        if not decision.allowed:
+            named = need.shown or need.resource
+            raise AccessDeniedException(decision.message(call.caller.arn, need.permission, named))
+
+    def role(self, permission: str, role: Principal, context: Iterable[tuple[str, Values]] = ()) -> None:
+        """Raises AccessDeniedException unless the role's trust policy, and what else has a say, let the role be
+        assumed. ``context`` are condition keys of this operation, in lower case."""
+        call = self._call
+        facts = self._facts(permission, None, None, False)
+        request = Request(permission, role.arn, role.account, _with(RequestContext(facts), context))
+        trust = role.trust
+        if trust is None:
+            raise IntegrityError(f"role {role.principal_id} has no trust policy")
+        decision = evaluate.on_key(request, self.subject, Compiled(parse_trust_policy(trust.document), trust.bound))
+        if not decision.allowed:
+            # That a role is there is for those to know who may assume it.
+            raise AccessDeniedException(
+                f"User: {call.caller.arn} is not authorized to perform: {permission} on resource: {role.arn}"
+            )
+
+    # -- what the evaluator is asked
+
+    def _facts(self, permission: str, record: KeyRecord | None, alias: str | None, same_key: bool) -> Facts:
+        call, http = self._call, self._call.http
+        return Facts(
+            action=permission,
+            request=self._request,
+            subject=self.subject,
+            region=call.caller.region,
+            now=call.now,
+            key=None if record is None else record.key,
+            aliases=() if record is None else record.aliases,
+            alias=alias,
+            same_key=same_key,
+            source_ip=None if http is None else http.peer,
+            secure=http is not None and http.secure,
+            user_agent=None if http is None else http.by_name.get(b"user-agent", b"").decode("latin-1"),
+        )
+
+    def _on_key(self, record: KeyRecord, facts: Facts) -> Decision:
+        return evaluate.on_key(
+            about_key(record, facts, RequestContext(facts)),
+            self.subject,
+            key_policy(record),
+            lambda: grants_to(self._view, record, self.subject),
+        )
+
+    def _on_grant(self, use: KeyUse, record: KeyRecord, facts: Facts) -> Decision:
+        grant = self._view.grant(str(use.grant_id))
+        if grant is None or (grant.key_id, grant.region) != (record.key.key_id, record.key.region):
+            if record.key.account != self._call.caller.account:
+                return Decision(False, Reason.IMPLICIT_DENY, Source.RESOURCE, foreign=True)
+            raise NotFoundException(f"Grant ID {use.grant_id} not found")
+        if grant.constraints is not None:
+            retired = msgspec.json.decode(grant.constraints, type=api.GrantConstraints)
+            facts = msgspec.structs.replace(facts, retired=retired)
+        compiled = CompiledGrant(grant, grant.grantee_id, grant.retiring_id)
+        asked = about_key(record, facts, RequestContext(facts))
+        return evaluate.on_grant(asked, self.subject, key_policy(record), compiled)
+
+
+def about_key(record: KeyRecord, facts: Facts, context: RequestContext) -> Request:
+    """The request that ``facts`` are about, for what it does to the key of ``record``."""
+    key = record.key
+    names = record.ready.get("names")
+    if names is None:
+        names = record.ready["names"] = tuple([layout.key(key.region, key.account, key.key_id) for layout in LAYOUTS])
+    return Request(
+        facts.action,
+        names[0],
+        key.account,
+        context,
+        other_arns=names[1:],
+        encryption_context=partial(encryption_context, facts),
+        creates=_terms(facts.request) if facts.action == "kms:CreateGrant" else None,
+    )
+
+
+def grants_to(view: View, record: KeyRecord, subject: Subject) -> list[CompiledGrant]:
+    """The key's grants that may concern the subject."""
+    names = [subject.arn, f"arn:aws:iam::{subject.account}:root"]
+    if subject.role_arn is not None:
+        names.append(subject.role_arn)
+    ids = (subject.principal_id, subject.role_id or subject.principal_id)
+    found = view.grants(record.key, tuple(names), ids)
+    return [CompiledGrant(grant, grant.grantee_id, grant.retiring_id) for grant in found]
+
+
+def _with(context: RequestContext, own: Iterable[tuple[str, Values]]) -> RequestContext:
+    for name, values in own:
+        context[name] = values
+    return context
+
+
+def find_subject(caller: Caller, view: View) -> Subject:
+    """The caller with its policies. Raises AccessDeniedException if its user or role is gone."""
+    if caller.kind in (SERVICE, WEB_IDENTITY) or (caller.kind == ROOT and caller.session is None):
+        return subject_of(caller, None)
+    record = view.identity(caller.account, caller.identity_id)
+    if record is None:
+        raise AccessDeniedException(f"User: {caller.arn} is not there any more")
+    passed: tuple[str | None, ...] = ()
+    if caller.session is not None:
+        passed = tuple([view.managed_policy(caller.account, arn) for arn in caller.session.policy_arns])
+    return subject_of(caller, record, passed)
+
+
+def key_policy(record: KeyRecord) -> Compiled:
+    """The key policy, made ready."""
+    compiled: Compiled | None = record.ready.get("policy")
+    if compiled is None:
+        if record.policy is None:
+            raise IntegrityError(f"key {record.key.key_id} has no key policy")
+        compiled = record.ready["policy"] = Compiled(parse_key_policy(record.policy.document), record.policy.bound)
+    return compiled
+
+
+def _alias_of(use: KeyUse) -> str | None:
+    """The alias that the request names the key by."""
+    if use.found_in == "ciphertext":
+        return None
+    if use.ref.startswith("alias/"):
+        return use.ref
+    _, found, name = use.ref.partition(":alias/")
+    return f"alias/{name}" if found else None
+
+
+def _terms(request: Any) -> GrantTerms:
+    constraints = request.constraints
+    operations = frozenset(request.operations or ())
+    if constraints is None:
+        return GrantTerms(operations)
+    return GrantTerms(
+        operations,
+        constraints.encryption_context_equals,
+        constraints.encryption_context_subset,
+        constraints.source_arn,
+    )

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A process's part of the audit log, put together: its file, its checkpoints, its sinks."""
+
+from pathlib import Path
+
+from keyquorum.audit import sinks
+from keyquorum.audit.checkpoints import Checkpoints
+from keyquorum.audit.keeper import Keeper
+from keyquorum.audit.log import AuditLog
+from keyquorum.audit.signing import Signer
+
+
+class Trail:
+    """``log`` is where records go; without a directory nothing is kept. ``public_key`` is the checkpoints'."""
+
+    def __init__(
+        self, directory: Path | None, signer: Signer, *, sync: bool, rotate_size: int, copies: tuple[str, ...]
+    ) -> None:
+        """Raises AuditError or OSError. ``copies`` are sinks, as ``sinks.parse`` has them."""
+        self.public_key = signer.public_key()
+        self._sinks = tuple(map(sinks.parse, copies))
+        self._keeper: Keeper | None = None
+        if directory is None:
+            self.log = AuditLog.discarding()
+        else:
+            self.log = AuditLog.open(directory, sync=sync, rotate_size=rotate_size)
+            self._keeper = Keeper(Checkpoints(directory, signer, self._sinks), self.log)
+        self.log.sinks = self._sinks
+
+    def state(self) -> None:
+        """Make a checkpoint, at the start and at the end."""
+        if self._keeper is not None:
+            self._keeper.make()
+
+    def tick(self) -> None:
+        """Make a checkpoint if one is due."""
+        if self._keeper is not None:
+            self._keeper.make_if_due()
+
+    def close(self) -> None:
+        """Nothing is written after this."""
+        self.log.close()
+        for sink in self._sinks:
+            sink.close()

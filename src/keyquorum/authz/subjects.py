@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a caller, and what was loaded of its identity, to the subject of a decision. Compiled policies are kept with the
+record that they were loaded in."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from keyquorum.authz.compiled import Compiled, Subject
+from keyquorum.authz.policy import parse_identity_policy
+from keyquorum.model import Caller, IdentityRecord, Principal
+
+_SESSIONS: Final = 256
+_NOTHING: Final = '{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}'
+
+
+def subject_of(caller: Caller, record: IdentityRecord | None, passed: tuple[str | None, ...] = ()) -> Subject:
+    """``record`` is None for who has no policies: a root, a service, a web identity. ``passed`` are the documents of
+    the managed session policies, None for one that is gone, which then allows nothing."""
+    if record is None:
+        federated = None if caller.session is None else caller.session.federated
+        return Subject(caller.kind, caller.arn, caller.account, caller.principal_id, federated=federated)
+    # A session's policies never change, and its access key ID is its own; a user's other keys make one subject.
+    name = caller.access_key_id if caller.session is not None else "subject"
+    known: Subject | None = record.ready.get(name) if None not in passed and not passed else None
+    if known is not None:
+        return known
+    made = _made(caller, record, passed)
+    if len(record.ready) >= _SESSIONS:
+        record.ready.clear()
+    record.ready[name] = made
+    return made
+
+
+def _made(caller: Caller, record: IdentityRecord, passed: tuple[str | None, ...]) -> Subject:
+    principal, session = record.principal, caller.session
+    boundary = principal.boundary
+    session_policies: tuple[str | None, ...] = (*session.policies, *passed) if session is not None else ()
+    return Subject(
+        kind=caller.kind,
+        arn=caller.arn,
+        account=caller.account,
+        principal_id=caller.principal_id,
+        role_arn=caller.role_arn,
+        role_id=caller.identity_id if caller.role_arn is not None else None,
+        federated=session.federated if session is not None else None,
+        policies=tuple([_compiled(record, text) for _, text in documents(record)]),
+        # A boundary that is gone bounds to nothing: it must not free whom it bounded.
+        boundary=None if boundary is None else _compiled(record, record.managed.get(boundary)),
+        sessions=tuple([_compiled(record, text) for text in session_policies]),
+        tags=_tags(principal, session.tags if session is not None else ()),
+        issued_at=session.issued_at if session is not None else None,
+        mfa_at=session.mfa_at if session is not None else None,
+        source_identity=session.source_identity if session is not None else None,
+        claims=session.claims if session is not None else (),
+    )
+
+
+def documents(record: IdentityRecord) -> list[tuple[str, str]]:
+    """The identity-based policies of a principal and of its groups, each with what it is called."""
+    found: list[tuple[str, str]] = []
+    for holder in (record.principal, *record.groups):
+        found += [(f"{holder.arn} inline policy {name}", text) for name, text in holder.inline]
+        found += [(arn, record.managed[arn]) for arn in holder.attached if arn in record.managed]
+    return found
+
+
+def _compiled(record: IdentityRecord, text: str | None) -> Compiled:
+    policies: dict[str | None, Compiled] = record.ready.setdefault("policies", {})
+    found = policies.get(text)
+    if found is None:
+        found = policies[text] = Compiled(parse_identity_policy(text or _NOTHING))
+    return found
+
+
+def _tags(principal: Principal, passed: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """A session's tags come before its role's of the same key, however that is capitalised (IAM user guide, "Pass
+    session tags in AWS STS")."""
+    own: dict[str, Any] = {key.lower(): (key, value) for key, value in principal.tags}
+    return tuple((own | {key.lower(): (key, value) for key, value in passed}).values())

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SimulatePrincipalPolicy: what the identity-based policies of a user, group or role would say, boundary included.
+
+As with AWS, "the simulation does not automatically retrieve policies for the specified resources": key policies and
+grants have no say here; ``keyquorum iam explain`` asks those too. What is not simulated is refused, never left out.
+Known of the request is what the principal brings and ``ContextEntries`` say, no more. Where statements stand in their
+documents is not told.
+
+Source: IAM API reference, SimulatePrincipalPolicy and EvaluationResult: one result for each action, with the most
+restrictive of the decisions on its resources, which follow in ResourceSpecificResults.
+"""
+
+from typing import Final
+
+import msgspec
+
+from keyquorum import iam_api
+from keyquorum.api import Shape
+from keyquorum.authz import evaluate
+from keyquorum.authz.compiled import Compiled, Request, Subject
+from keyquorum.authz.context import Facts, RequestContext
+from keyquorum.authz.evaluate import Decision, Reason, Source
+from keyquorum.authz.matching import fold
+from keyquorum.authz.policy import parse_identity_policy
+from keyquorum.authz.subjects import documents, subject_of
+from keyquorum.errors import InvalidInputException, KMSError, NoSuchEntityException
+from keyquorum.model import ROLE, Caller, IdentityRecord, Principal
+from keyquorum.ops import iam_about, iam_rules
+from keyquorum.ops.iam_about import reading
+from keyquorum.ops.iam_rules import connected, page
+from keyquorum.ops.operation import Call, Keys
+
+_EVERYTHING: Final = "*"
+_REFUSED: Final = (
+    "caller_arn",
+    "policy_exclusion_list",
+    "resource_handling_option",
+    "resource_owner",
+    "resource_policy",
+)
+_DECISIONS: Final = {
+    Reason.ALLOWED: "allowed",
+    Reason.EXPLICIT_DENY: "explicitDeny",
+    Reason.IMPLICIT_DENY: "implicitDeny",
+}
+_SEVERITY: Final = ("explicitDeny", "implicitDeny", "allowed")
+_INSIDE: Final = iam_api.PermissionsBoundaryDecisionDetail(allowed_by_permissions_boundary=True)
+_OUTSIDE: Final = iam_api.PermissionsBoundaryDecisionDetail(allowed_by_permissions_boundary=False)
+#: What is known before there is a request: who would send it, and when.
+_KNOWN: Final = ("aws:principal", "aws:userid", "aws:username", "aws:currenttime", "aws:epochtime")
+
+
+class _Context(RequestContext):
+    """Remembers what it was asked for and does not have."""
+
+    __slots__ = ("missing",)
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+        self.missing: set[str] = set()
+
+    def __missing__(self, key: str) -> tuple[str, ...] | None:
+        values = super().__missing__(key) if key.startswith(_KNOWN) else None
+        if values is None:
+            self.missing.add(key)
+        return values
+
+
+class _Simulated(msgspec.Struct, frozen=True):
+    """Whose policies they are, and what each is called: its ID and its type."""
+
+    subject: Subject
+    called: list[tuple[str, str]]
+
+
+def _find(call: Call, arn: str) -> Principal | None:
+    """The user, group or role of the caller's account; None if it is not there, or somebody else's."""
+    for kind in iam_rules.KINDS:
+        if arn.startswith(f"arn:aws:iam::{call.caller.account}:{kind.word}/"):
+            found = iam_rules.find(call, kind, arn.rpartition("/")[2])
+            return found if found is not None and found.arn == arn else None
+    return None
+
+
+def _about(call: Call, request: iam_api.SimulatePrincipalPolicyRequest) -> tuple[iam_about.Subject, ...]:
+    arn = str(request.policy_source_arn)
+    found = _find(call, arn)
+    return (iam_about.Subject(arn, arn, () if found is None else found.tags),)
+
+
+def _simulate(
+    call: Call, request: iam_api.SimulatePrincipalPolicyRequest, _keys: Keys
+) -> iam_api.SimulatePolicyResponse:
+    given = [name for name in _REFUSED if getattr(request, name) is not None]
+    if given:
+        raise InvalidInputException(f"{', '.join(given)}: not supported, identity-based policies alone are simulated.")
+    found = _find(call, str(request.policy_source_arn))
+    if found is None:
+        raise NoSuchEntityException(f"The principal with ARN {request.policy_source_arn} cannot be found.")
+    with connected(call) as connection:
+        record = call.services.store.identities.load(connection, found.principal_id)
+    assert record is not None, "it was just found"
+    simulated = _simulated(call, record, request)
+    entries = {fold(str(e.context_key_name)): tuple(e.context_key_values or ()) for e in request.context_entries or ()}
+    resources = request.resource_arns or [_EVERYTHING]
+    # A place in the list is its number, so that an action that is named twice has two.
+    numbered = [(f"{n:05}", action) for n, action in enumerate(request.action_names or ())]
+    shown, rest = page(call, f"SimulatePrincipalPolicy {found.principal_id}", request, numbered, lambda item: item[0])
+    results = [_result(call, simulated, action, resources, entries) for _, action in shown]
+    return iam_api.SimulatePolicyResponse(evaluation_results=results, **rest)
+
+
+def _simulated(call: Call, record: IdentityRecord, request: iam_api.SimulatePrincipalPolicyRequest) -> _Simulated:
+    principal = record.principal
+    role = principal.arn if principal.kind == ROLE else None
+    caller = Caller(
+        principal.account,
+        call.caller.region,
+        principal.arn,
+        principal.principal_id,
+        principal.kind,
+        identity_id=principal.principal_id,
+        role_arn=role,
+    )
+    subject = subject_of(caller, record)
+    inputs = [_parsed(text) for text in request.policy_input_list or ()]
+    boundaries = [_parsed(text) for text in request.permissions_boundary_policy_input_list or ()]
+    called = [_called(name) for name, _ in documents(record)]
+    return _Simulated(
+        msgspec.structs.replace(
+            subject,
+            policies=(*subject.policies, *inputs),
+            boundary=boundaries[0] if boundaries else subject.boundary,
+        ),
+        [*called, *((f"PolicyInputList.{n}", "none") for n in range(1, len(inputs) + 1))],
+    )
+
+
+def _parsed(text: str) -> Compiled:
+    try:
+        return Compiled(parse_identity_policy(text))
+    except KMSError as error:
+        raise InvalidInputException(error.message) from error
+
+
+def _called(name: str) -> tuple[str, str]:
+    """ID and type of a policy, from what ``subjects.documents`` calls it."""
+    holder, inline, policy = name.partition(" inline policy ")
+    if inline:
+        return policy, holder.split(":")[5].partition("/")[0]
+    return name.rpartition("/")[2], "aws-managed" if name.startswith("arn:aws:iam::aws:") else "user-managed"
+
+
+def _result(
+    call: Call, simulated: _Simulated, action: str, resources: list[str], entries: dict[str, tuple[str, ...]]
+) -> iam_api.EvaluationResult:
+    each = [_on_resource(call, simulated, action, resource, entries) for resource in resources]
+    worst = min((str(result.eval_resource_decision) for result in each), key=_SEVERITY.index)
+    matched = [s for r in each if r.eval_resource_decision == worst for s in r.matched_statements or ()]
+    limits = [result.permissions_boundary_decision_detail for result in each]
+    return iam_api.EvaluationResult(
+        eval_action_name=action,
+        eval_resource_name=_EVERYTHING,
+        eval_decision=worst,
+        matched_statements=[s for place, s in enumerate(matched) if s not in matched[:place]],
+        missing_context_values=sorted({key for result in each for key in result.missing_context_values or ()}),
+        permissions_boundary_decision_detail=next((limit for limit in limits if limit == _OUTSIDE), limits[0]),
+        resource_specific_results=[] if resources == [_EVERYTHING] else each,
+    )
+
+
+def _on_resource(
+    call: Call, simulated: _Simulated, action: str, resource: str, entries: dict[str, tuple[str, ...]]
+) -> iam_api.ResourceSpecificResult:
+    subject = simulated.subject
+    context = _Context(Facts(action, Shape(), subject, call.caller.region, call.now))
+    context.update(entries)
+    request = Request(action, resource, subject.account, context)
+    decision = evaluate.on_account(request, subject)
+    return iam_api.ResourceSpecificResult(
+        eval_resource_name=resource,
+        eval_resource_decision=_DECISIONS[decision.reason],
+        matched_statements=_matched(simulated, decision),
+        missing_context_values=sorted(context.missing),
+        permissions_boundary_decision_detail=_limited(subject, request),
+    )
+
+
+def _limited(subject: Subject, request: Request) -> iam_api.PermissionsBoundaryDecisionDetail | None:
+    """What the boundary says by itself, if there is one."""
+    if subject.boundary is None:
+        return None
+    alone = msgspec.structs.replace(subject, policies=(subject.boundary,), boundary=None)
+    return _INSIDE if evaluate.on_account(request, alone).allowed else _OUTSIDE
+
+
+def _matched(simulated: _Simulated, decision: Decision) -> list[iam_api.Statement]:
+    if decision.statement is None:
+        return []
+    name, kind = "PermissionsBoundary", "none"
+    if decision.source is Source.IDENTITY:
+        name, kind = simulated.called[decision.policy or 0]
+    return [iam_api.Statement(source_policy_id=name, source_policy_type=kind)]
+
+
+OPERATIONS = (reading("SimulatePrincipalPolicy", _simulate, _about),)

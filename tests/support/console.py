@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs what a page of documentation shows: its ``console`` blocks in one shell, in a directory with the files that the
+page shows under their names, such as ``trust.json``:, and holds the output to what is shown.
+
+``...`` stands for anything, a whole line of it for any lines. A command that shows nothing may print nothing, and one
+whose output begins like a refusal must fail; all others must succeed.
+"""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Final, NamedTuple
+
+_FENCES: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FILE: Final = re.compile(r"`([\w.-]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_REFUSALS: Final = ("An error occurred", "REFUSED")
+_MARK: Final = "--- ended with"
+
+
+class Command(NamedTuple):
+    text: str
+    shown: str
+
+
+class Ran(NamedTuple):
+    command: Command
+    printed: str
+    code: int
+
+    @property
+    def problem(self) -> str | None:
+        """How it differs from what the page shows."""
+        shown, printed = self.command.shown.strip(), self.printed.strip()
+        if (self.code != 0) != shown.startswith(_REFUSALS):
+            return f"$ {self.command.text}\nended with {self.code}:\n{printed}"
+        if re.fullmatch(_pattern(shown), printed, re.DOTALL) is None:
+            return f"$ {self.command.text}\nprinted\n{printed}\nand not\n{shown}"
+        return None
+
+
+def _pattern(shown: str) -> str:
+    lines = [".*" if line == "..." else re.escape(line).replace(r"\.\.\.", "[^\n]*") for line in shown.splitlines()]
+    return "\n".join(lines)
+
+
+def commands(page: str) -> list[Command]:
+    found = []
+    for language, text in _FENCES.findall(page):
+        if language == "console":
+            for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+                command, _, shown = part.partition("\n")
+                found.append(Command(command, shown))
+    return found
+
+
+def run(page: str, directory: Path, environment: dict[str, str]) -> list[Ran]:
+    for name, text in _FILE.findall(page):
+        (directory / name).write_text(text)
+    listed = commands(page)
+    script = "".join(f"{command.text}\nprintf '\\n%s %s\\n' '{_MARK}' $?\n" for command in listed)
+    done = subprocess.run(
+        ["bash"],
+        input=script,
+        cwd=directory,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=110,
+    )
+    parts = re.split(rf"^{_MARK} (\d+)\n", done.stdout, flags=re.MULTILINE)
+    # A shell that ended early leaves the rest untold.
+    return [Ran(*told) for told in zip(listed, parts[::2], map(int, parts[1::2]), strict=False)]

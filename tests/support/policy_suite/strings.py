@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Text: equal, equal without case, with wildcards."""
+
+from policy_suite import IAM, OPERATORS, C, Page, condition
+
+STRING = Page(IAM, OPERATORS, "String condition operators")
+TEAM = "aws:PrincipalTag/team"
+
+ROWS = [
+    condition(STRING, C("StringEquals", TEAM, "blue"), {TEAM: "blue"}, True),
+    condition(STRING, C("StringEquals", TEAM, "blue"), {TEAM: "Blue"}, False),
+    condition(STRING, C("StringEquals", TEAM, "blue"), {TEAM: "blue "}, False),
+    condition(STRING, C("StringEquals", TEAM, "blue"), {}, False),
+    condition(STRING, C("StringEquals", TEAM, "bl*"), {TEAM: "blue"}, False),
+    condition(STRING, C("StringEquals", TEAM, "bl*"), {TEAM: "bl*"}, True),
+    condition(STRING, C("StringEquals", TEAM, "b?ue"), {TEAM: "blue"}, False),
+    condition(STRING, C("StringEquals", TEAM, ""), {TEAM: ""}, True),
+    condition(STRING, C("StringEquals", TEAM, ""), {}, False),
+    condition(STRING, C("StringNotEquals", TEAM, "blue"), {TEAM: "red"}, True),
+    condition(STRING, C("StringNotEquals", TEAM, "blue"), {TEAM: "blue"}, False),
+    condition(STRING, C("StringNotEquals", TEAM, "blue"), {TEAM: "BLUE"}, True),
+    condition(STRING, C("StringNotEquals", TEAM, "blue"), {}, True),
+    condition(STRING, C("StringEqualsIgnoreCase", TEAM, "blue"), {TEAM: "BLUE"}, True),
+    condition(STRING, C("StringEqualsIgnoreCase", TEAM, "BlUe"), {TEAM: "bLuE"}, True),
+    condition(STRING, C("StringEqualsIgnoreCase", TEAM, "blue"), {TEAM: "blues"}, False),
+    condition(STRING, C("StringEqualsIgnoreCase", TEAM, "caf\u00e9"), {TEAM: "CAF\u00c9"}, True),
+    condition(STRING, C("StringEqualsIgnoreCase", TEAM, "bl*"), {TEAM: "blue"}, False),
+    condition(STRING, C("StringNotEqualsIgnoreCase", TEAM, "blue"), {TEAM: "BLUE"}, False),
+    condition(STRING, C("StringNotEqualsIgnoreCase", TEAM, "blue"), {TEAM: "red"}, True),
+    condition(STRING, C("StringNotEqualsIgnoreCase", TEAM, "blue"), {}, True),
+    condition(STRING, C("StringLike", TEAM, "bl*"), {TEAM: "blue"}, True),
+    condition(STRING, C("StringLike", TEAM, "bl*"), {TEAM: "bl"}, True),
+    condition(STRING, C("StringLike", TEAM, "bl*"), {TEAM: "Blue"}, False),
+    condition(STRING, C("StringLike", TEAM, "b?ue"), {TEAM: "blue"}, True),
+    condition(STRING, C("StringLike", TEAM, "b?ue"), {TEAM: "bue"}, False),
+    condition(STRING, C("StringLike", TEAM, "?"), {TEAM: ""}, False),
+    condition(STRING, C("StringLike", TEAM, "*"), {TEAM: ""}, True),
+    condition(STRING, C("StringLike", TEAM, "*"), {}, False),
+    condition(STRING, C("StringLike", TEAM, "*b*e"), {TEAM: "blue"}, True),
+    condition(STRING, C("StringLike", TEAM, "*b*x*e"), {TEAM: "blue"}, False),
+    condition(STRING, C("StringLike", TEAM, "a*b*a"), {TEAM: "aba"}, True),
+    condition(STRING, C("StringLike", TEAM, "ab*ba"), {TEAM: "aba"}, False),
+    condition(STRING, C("StringLike", TEAM, "*ab*b*"), {TEAM: "abx"}, False),
+    condition(STRING, C("StringLike", TEAM, "*ab*b*"), {TEAM: "abb"}, True),
+    condition(STRING, C("StringLike", TEAM, "*a?*?b*"), {TEAM: "axb"}, False),
+    condition(STRING, C("StringLike", TEAM, "*a?*?b*"), {TEAM: "axxb"}, True),
+    condition(STRING, C("StringLike", TEAM, "*?e*"), {TEAM: "blue"}, True),
+    condition(STRING, C("StringLike", TEAM, "*?b*"), {TEAM: "blue"}, False),
+    condition(STRING, C("StringLike", TEAM, "b*?"), {TEAM: "b"}, False),
+    condition(STRING, C("StringLike", TEAM, "*l?e"), {TEAM: "blue"}, True),
+    condition(STRING, C("StringLike", TEAM, "*u?*?"), {TEAM: "blue"}, False),
+    condition(STRING, C("StringLike", TEAM, "*.+[a]"), {TEAM: "x.+[a]"}, True),
+    condition(STRING, C("StringLike", TEAM, "line*end"), {TEAM: "line\nend"}, True),
+    condition(STRING, C("StringNotLike", TEAM, "bl*"), {TEAM: "blue"}, False),
+    condition(STRING, C("StringNotLike", TEAM, "bl*"), {TEAM: "red"}, True),
+    condition(STRING, C("StringNotLike", TEAM, "bl*"), {}, True),
+]
