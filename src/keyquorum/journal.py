@@ -119,6 +119,7 @@ class Journal:
                 continue
             log = AuditLog.own(directory, writer, sync=sync)
             if log is not None:
+                log.sinks = self._log.sinks
                 self._drain(log)
                 log.close()
 

@@ -6,8 +6,21 @@ from typing import Any, Final
 
 from msgspec import UNSET, UnsetType
 
-from keyquorum.audit import record as form
 from keyquorum.audit.members import told
+from keyquorum.audit.record import (
+    AdditionalData,
+    Identity,
+    Record,
+    Resource,
+    SessionAttributes,
+    SessionContext,
+    SessionIssuer,
+    WebIdentity,
+    bounded,
+    encode,
+    iso_second,
+    time_of,
+)
 from keyquorum.errors import KMSError
 from keyquorum.model import USER, WEB_IDENTITY, Caller, HttpRequest, Key, Session
 from keyquorum.ops.operation import Call, Operation
@@ -45,33 +58,33 @@ class Trace:
         caller = call.caller
         changes = self.operation is None or self.operation.changes
         is_told = changes or self._source != _KMS
-        second, milliseconds = form.time_of(call.now)
+        second, milliseconds = time_of(call.now)
         parameters = told(self.request) or None
         if http is None:
             address = agent = _INTERNAL
         else:
-            address, agent = http.peer, http.by_name.get(b"user-agent", b"").decode("latin-1")
-        return form.encode(
-            form.Record(
+            address, agent = http.peer, bounded(http.by_name.get(b"user-agent", b"").decode("latin-1"))
+        return encode(
+            Record(
                 user_identity=_identity(caller) if http is not None else _system(caller),
                 event_time=second,
                 event_source=self._source,
                 event_name=self._name,
                 aws_region=caller.region,
                 source_address=address,
-                user_agent=form.bounded(agent),
+                user_agent=agent,
                 error_code=UNSET if error is None else error.code,
-                error_message=UNSET if error is None or error.message is None else form.bounded(error.message),
+                error_message=UNSET if error is None or error.message is None else bounded(error.message),
                 request_parameters=parameters if http is not None else None,
                 response_elements=self._elements(response) if error is None and is_told else None,
                 request_id=call.request_id,
                 event_id=self.event_id,
                 read_only=not changes,
-                resources=[form.Resource(key.account, call.arn(key)) for key in self.keys + call.made],
+                resources=[Resource(key.account, call.arn(key)) for key in self.keys + call.made],
                 event_type="AwsApiCall" if http is not None else "AwsServiceEvent",
                 recipient_account_id=caller.account,
                 service_event_details=UNSET if http is not None or parameters is None else parameters,
-                additional_event_data=form.AdditionalData(milliseconds),
+                additional_event_data=AdditionalData(milliseconds),
             )
         )
 
@@ -84,14 +97,12 @@ class Trace:
         return elements or None
 
 
-def _identity(caller: Caller) -> form.Identity:
+def _identity(caller: Caller) -> Identity:
     if caller.kind == WEB_IDENTITY:
         subject = caller.session.web_user if caller.session is not None else None
         provider = caller.session.federated if caller.session is not None else None
-        return form.Identity(
-            caller.kind, caller.principal_id, user_name=subject or "", identity_provider=provider or ""
-        )
-    return form.Identity(
+        return Identity(caller.kind, caller.principal_id, user_name=subject or "", identity_provider=provider or "")
+    return Identity(
         caller.kind,
         caller.principal_id,
         caller.arn,
@@ -102,18 +113,18 @@ def _identity(caller: Caller) -> form.Identity:
     )
 
 
-def _context(caller: Caller, session: Session) -> form.SessionContext:
-    issuer: form.SessionIssuer | UnsetType = UNSET
+def _context(caller: Caller, session: Session) -> SessionContext:
+    issuer: SessionIssuer | UnsetType = UNSET
     if caller.role_arn is not None:
         name = caller.role_arn.rpartition("/")[2]
-        issuer = form.SessionIssuer("Role", caller.identity_id, caller.role_arn, caller.account, name)
-    return form.SessionContext(
-        form.SessionAttributes(form.iso_second(int(session.issued_at)), "false" if session.mfa_at is None else "true"),
+        issuer = SessionIssuer("Role", caller.identity_id, caller.role_arn, caller.account, name)
+    return SessionContext(
+        SessionAttributes(iso_second(int(session.issued_at)), "false" if session.mfa_at is None else "true"),
         issuer,
-        UNSET if session.federated is None else form.WebIdentity(session.federated),
+        UNSET if session.federated is None else WebIdentity(session.federated),
         UNSET if session.source_identity is None else session.source_identity,
     )
 
 
-def _system(caller: Caller) -> form.Identity:
-    return form.Identity(account_id=caller.account, invoked_by=_INTERNAL)
+def _system(caller: Caller) -> Identity:
+    return Identity(account_id=caller.account, invoked_by=_INTERNAL)

@@ -49,7 +49,7 @@ def encrypt(world: Inside, person: Person, key: str, **context: str) -> str:
 
 
 def to(person: Person, *actions: str, **condition: Any) -> dict[str, Any]:
-    more = {"Condition": condition} if condition else {}
+    more: dict[str, Any] = {"Condition": condition} if condition else {}
     return allow(list(actions) or "kms:*", Principal={"AWS": person.arn}, **more)
 
 
@@ -187,19 +187,18 @@ def test_an_alias_that_moves_meanwhile_leads_to_the_key_that_was_decided_on(worl
             try:
                 answer = client.encrypt(KeyId="alias/moving", Plaintext=b"x")
             except ClientError as error:
-                assert error.response["Error"]["Code"] == DENIED
-                refused.add(error.response["Error"]["Message"])
-            else:
-                used.add(answer["KeyId"])
-                opened = world.by(ADMIN).decrypt(CiphertextBlob=answer["CiphertextBlob"], KeyId=allows)
-                assert opened["Plaintext"] == b"x"
+                refused.add((error.response["Error"]["Code"], error.response["Error"]["Message"]))
+                continue
+            used.add(answer["KeyId"])
+            opened = world.by(ADMIN).decrypt(CiphertextBlob=answer["CiphertextBlob"], KeyId=allows)
+            assert opened["Plaintext"] == b"x"
     finally:
         stop.set()
         mover.join()
     assert used == {allows}
-    assert refused
+    assert {code for code, _ in refused} == {DENIED}
     if key_name == "kms:RequestAlias":
-        assert all(refuses in message for message in refused)
+        assert all(refuses in message for _, message in refused)
 
 
 def test_an_alias_that_has_moved_takes_the_right_with_it_at_once(world: Inside) -> None:
@@ -260,18 +259,22 @@ def test_a_grantee_cannot_widen_what_it_was_granted(world: Inside) -> None:
     )
 
     def passes_on(operations: list[str], constraints: dict[str, Any] | None, person: Person = HELPER) -> str:
-        members = {"KeyId": key, "GranteePrincipal": person.arn, "Operations": operations}
-        if constraints is not None:
-            members["Constraints"] = constraints
-        return outcome(world.by(NOBODY), "CreateGrant", **members)[0]
+        members = {"Constraints": constraints} if constraints is not None else {}
+        asked = {"KeyId": key, "GranteePrincipal": person.arn, "Operations": operations, **members}
+        return outcome(world.by(NOBODY), "CreateGrant", **asked)[0]
 
     subset, equals = "EncryptionContextSubset", "EncryptionContextEquals"
     for person in (HELPER, NOBODY, VISITOR):
         assert passes_on(["Encrypt", "Decrypt"], {subset: TENANT}, person) == DENIED
         assert passes_on(["Encrypt"], None, person) == DENIED
         assert passes_on(["Encrypt"], {}, person) == DENIED
-        for constraints in ({subset: {}}, {subset: {"tenant": "A"}}, {subset: {"other": "a"}}, {equals: {"x": "a"}}):
-            assert passes_on(["Encrypt"], constraints, person) == DENIED
+        looser: tuple[dict[str, Any], ...] = (
+            {subset: {}},
+            {subset: {"tenant": "A"}},
+            {subset: {"other": "a"}},
+            {equals: {"x": "a"}},
+        )
+        assert {passes_on(["Encrypt"], constraints, person) for constraints in looser} == {DENIED}
     assert encrypt(world, HELPER, key, **TENANT) == DENIED
     assert passes_on(["Encrypt"], {subset: {**TENANT, "table": "t"}}) == ""
     assert encrypt(world, HELPER, key, tenant="a") == DENIED

@@ -2,14 +2,16 @@
 """A full disk refuses changes before they commit, with a clear error, and loses no record."""
 
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from audit_lines import written
-from direct import Direct
+from direct import ACCOUNT, Direct
 from disks import fill, small_disk
+from servers import Production, run
 
 from keyquorum.app import Service
 from keyquorum.audit.signing import Verifier
@@ -18,6 +20,8 @@ from keyquorum.config import Settings
 from keyquorum.errors import DependencyTimeoutException
 from keyquorum.model import Answer
 
+_STATEMENT = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "kms:*"}
+LONG = json.dumps({"Version": "2012-10-17", "Statement": [{**_STATEMENT, "Resource": "*"}] * 250})
 SAID = "The audit log cannot be written, so the request is refused and nothing was changed."
 
 
@@ -73,7 +77,7 @@ def test_a_full_disk(disk: Path, tmp_path: Path, shared: bool, caplog: pytest.Lo
     filler = fill(disk)
     refused = 0
     for _ in range(10_000):  # changes use up what was kept for them
-        told = server.kms("CreateKey")
+        told = server.kms("CreateKey", Policy=LONG)
         if told.code is None:
             before.append(told.body["KeyMetadata"]["KeyId"])
             continue
@@ -112,3 +116,24 @@ def test_changes_that_have_committed_find_room_when_reads_find_none(disk: Path, 
     assert len(written(server.audit)) == events + 1000
     assert server.problems() == []
     server.service.close()
+
+
+def test_clients_are_told_of_a_full_disk(disk: Path, tmp_path: Path) -> None:
+    (disk / "audit").mkdir()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "audit").symlink_to(disk / "audit")
+    server = Production(tmp_path)
+    key_id = server.signed("CreateKey", {}).json["KeyMetadata"]["KeyId"]
+    encrypt = {"KeyId": key_id, "Plaintext": "YQ==", "EncryptionContext": {"long": "x" * 8000}}
+    filler = fill(disk)
+    answers = (server.signed("Encrypt", encrypt) for _ in range(5000))
+    refused = next(answer for answer in answers if answer.status != 200)
+    assert (refused.fault, refused.json["message"]) == ((500, "DependencyTimeoutException"), SAID)
+    while (refused := server.signed("DisableKey", {"KeyId": key_id})).status == 200:
+        pass
+    assert (refused.fault, refused.json["message"]) == ((500, "DependencyTimeoutException"), SAID)
+    filler.unlink()
+    assert server.signed("EnableKey", {"KeyId": key_id}).status == 200
+    assert server.signed("Encrypt", encrypt).status == 200
+    server.stop()
+    run("audit", "verify", "--data", str(server.data))

@@ -43,11 +43,15 @@ def test_so_are_aliases_tags_and_policies(start: Callable[..., Production]) -> N
     assert b.describe_key(KeyId=first["KeyId"])["KeyMetadata"]["Description"] == "new"
 
 
+def world_of(server: Production) -> World:
+    return World(lambda access: server.client(access=access))
+
+
 def test_so_is_what_people_may(start: Callable[..., Production], tmp_path: Path) -> None:
     """Key policies, identity policies, groups, grants, and access keys; whichever process is asked to change them."""
     options = ("--seed", str(write_seed(tmp_path)))
     servers = [start(*options) for _ in range(2)]
-    worlds = [World(lambda access, server=server: server.client(access=access)) for server in servers]
+    worlds = [world_of(server) for server in servers]
     iams = [server.client("iam") for server in servers]
     key = worlds[0].key(CLOSED)
     iams[0].create_group(GroupName="crew")

@@ -2,6 +2,7 @@
 """A change and its audit record are one: the record is written once, whatever fails or dies in between."""
 
 import resource
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -206,3 +207,35 @@ def test_a_log_that_was_cut_since_gets_what_is_missing_only(kept: Kept) -> None:
     kept.enter("c")
     (kept.directory / "0.jsonl").write_bytes(made("b") + b"\n")
     assert kept.recovered().written() == ["b", "c"]
+
+
+def test_a_record_in_a_file_that_was_put_aside_is_not_written_again(kept: Kept) -> None:
+    log = AuditLog.own(kept.directory, 7, rotate_size=1)
+    assert log is not None
+    journal = Journal(kept.database, OUTBOX, log)
+    for name in "ab":
+        with kept.database.write() as txn:
+            entry = journal.enter(txn, name, made(name, time.time()))
+        journal.publish(entry)
+    journal.write([made("read")])
+    assert (kept.waiting(7), log.rotations) == (["b"], 2)
+    log.close()
+    kept.journal.recover_others(kept.directory, sync=False)
+    assert kept.waiting(7) == []
+    files = ["7.1.jsonl", "7.2.jsonl", "7.jsonl"]
+    assert [event_ids(kept.directory, file) for file in files] == [["a"], ["b"], ["read"]]
+
+
+def test_nothing_that_was_put_aside_stays_in_the_outbox(kept: Kept) -> None:
+    log = AuditLog.own(kept.directory, 7, rotate_size=1)
+    assert log is not None
+    journal = Journal(kept.database, OUTBOX, log)
+    with kept.database.write() as txn:
+        entry = journal.enter(txn, "a", made("a"))
+    journal.publish(entry)
+    journal.retry()
+    assert kept.waiting(7) == ["a"]
+    journal.write([made("read")])
+    journal.retry()
+    assert kept.waiting(7) == []
+    log.close()

@@ -48,9 +48,15 @@ _SESSIONS: Final = """
     roleArn roleSessionName durationSeconds externalId serialNumber sourceIdentity providerId transitiveTagKeys
     credentials assumedRoleUser assumedRoleId subjectFromWebIdentityToken provider audience packedPolicySize
 """
-_PLAIN: Final = frozenset((_KEYS + _GRANTS + _ANSWERS + _IDENTITIES + _SESSIONS).split())
-_DOCUMENTS: Final = frozenset(["policy", "policyDocument", "assumeRolePolicyDocument"])
-_DATES: Final = frozenset(["validTo", "creationDate", "deletionDate", "createDate", "updateDate", "expiration"])
+_DOCUMENTS: Final = "policy policyDocument assumeRolePolicyDocument"
+_DATES: Final = "validTo creationDate deletionDate createDate updateDate expiration"
+
+_DATE: Final = 0
+_LONGEST: Final = (
+    dict.fromkeys((_KEYS + _GRANTS + _ANSWERS + _IDENTITIES + _SESSIONS).split(), LONGEST_TEXT)
+    | dict.fromkeys(_DOCUMENTS.split(), _LONGEST_DOCUMENT)
+    | dict.fromkeys(_DATES.split(), _DATE)
+)
 
 
 class _Omitted(Exception):
@@ -75,7 +81,7 @@ def told(value: object) -> dict[str, Any] | None:
             if len(member) > longest:
                 shown["omitted"] = True
                 member = member[:longest]
-        elif name in _DATES:
+        elif longest == _DATE:
             member = iso_second(int(member))
         else:
             try:
@@ -89,14 +95,15 @@ def told(value: object) -> dict[str, Any] | None:
 
 @cache
 def _members(structure: type[Any]) -> list[tuple[str, str, int]] | None:
-    """The members that are told of a structure: attribute, name, and how long a text may be. None for another type."""
+    """The members that are told of a structure: attribute, name, and how long a text may be, or _DATE. None for another
+    type."""
     if not issubclass(structure, msgspec.Struct):
         return None
     names = map(_camel, structure.__struct_encode_fields__)
     return [
-        (attribute, name, _LONGEST_DOCUMENT if name in _DOCUMENTS else LONGEST_TEXT)
+        (attribute, name, _LONGEST[name])
         for attribute, name in zip(structure.__struct_fields__, names, strict=True)
-        if name in _PLAIN or name in _DOCUMENTS or name in _DATES
+        if name in _LONGEST
     ]
 
 

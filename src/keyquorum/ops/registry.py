@@ -9,17 +9,7 @@ from keyquorum.ops import (
     data_keys,
     encrypt,
     grants,
-    iam_access_keys,
-    iam_attachments,
-    iam_groups,
-    iam_inline,
-    iam_policies,
-    iam_policy_versions,
-    iam_providers,
-    iam_roles,
-    iam_simulate,
-    iam_tags,
-    iam_users,
+    iam,
     key_state,
     keys,
     last_usage,
@@ -58,22 +48,6 @@ KMS: Final[dict[str, Operation]] = {
 
 STS: Final[dict[str, Operation]] = {operation.name: operation for operation in sts.OPERATIONS}
 
-IAM: Final[dict[str, Operation]] = {
-    operation.name: operation
-    for family in (
-        iam_users,
-        iam_groups,
-        iam_roles,
-        iam_simulate,
-        iam_tags,
-        iam_inline,
-        iam_attachments,
-        iam_policies,
-        iam_policy_versions,
-        iam_access_keys,
-        iam_providers,
-    )
-    for operation in family.OPERATIONS
-}
+IAM: Final[dict[str, Operation]] = {operation.name: operation for operation in iam.OPERATIONS}
 
 BY_SERVICE: Final = {b"kms": KMS, b"sts": STS, b"iam": IAM}

@@ -14,8 +14,8 @@ from keyquorum import iam_api
 from keyquorum.errors import EntityAlreadyExistsException, NoSuchEntityException, ValidationException
 from keyquorum.keyring import access_key_without_secret, new_access_key_id, new_secret
 from keyquorum.model import ROOT, AccessKey, Principal
-from keyquorum.ops.iam_about import Subject, arn_of, changing, on_caller, reading
-from keyquorum.ops.iam_rules import USERS, check_quota, connected, named_or_caller, page
+from keyquorum.ops.iam.about import Subject, arn_of, changing, on_caller, reading
+from keyquorum.ops.iam.rules import USERS, check_quota, connected, named_or_caller, page
 from keyquorum.ops.operation import Call, Keys
 
 _NEVER: Final = "N/A"

@@ -4,7 +4,7 @@ use (IAM API reference, ListUsers and ListRoles)."""
 
 from keyquorum import iam_api
 from keyquorum.model import ROOT, Principal
-from keyquorum.ops.iam_rules import shown_tags
+from keyquorum.ops.iam.rules import shown_tags
 
 
 def user(found: Principal, *, listed: bool = False) -> iam_api.User:

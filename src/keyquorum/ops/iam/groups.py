@@ -6,10 +6,10 @@ from typing import Any
 
 from keyquorum import iam_api
 from keyquorum.model import Principal
-from keyquorum.ops.iam_about import changing, on, on_all, on_new, on_renamed, reading
-from keyquorum.ops.iam_principals import create, deleting, listing, renaming
-from keyquorum.ops.iam_rules import GROUPS, USERS, check_quota, connected, load, page
-from keyquorum.ops.iam_shapes import group, user
+from keyquorum.ops.iam.about import changing, on, on_all, on_new, on_renamed, reading
+from keyquorum.ops.iam.principals import create, deleting, listing, renaming
+from keyquorum.ops.iam.rules import GROUPS, USERS, check_quota, connected, load, page
+from keyquorum.ops.iam.shapes import group, user
 from keyquorum.ops.operation import Call, Keys
 
 

@@ -14,9 +14,9 @@ from keyquorum import iam_api
 from keyquorum.errors import DeleteConflictException, EntityAlreadyExistsException
 from keyquorum.keyring import new_unique_id
 from keyquorum.model import GROUP, ROLE, USER, ManagedPolicy, PolicyVersion, Principal
-from keyquorum.ops.iam_about import Subject, changing, on_all, on_policy, reading
-from keyquorum.ops.iam_managed import accepted, load_own_policy, load_policy
-from keyquorum.ops.iam_rules import check_quota, connected, fetched_page, page, shown_tags, tagged, tags_page, untagged
+from keyquorum.ops.iam.about import Subject, changing, on_all, on_policy, reading
+from keyquorum.ops.iam.managed import accepted, load_own_policy, load_policy
+from keyquorum.ops.iam.rules import check_quota, connected, fetched_page, page, shown_tags, tagged, tags_page, untagged
 from keyquorum.ops.operation import Call, Keys
 from keyquorum.store.managed_policies import OF_AWS
 

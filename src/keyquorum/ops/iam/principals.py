@@ -8,7 +8,7 @@ from typing import Any
 from keyquorum.errors import DeleteConflictException, EntityAlreadyExistsException
 from keyquorum.keyring import new_unique_id
 from keyquorum.model import Principal
-from keyquorum.ops.iam_rules import GROUPS, USERS, Kind, answer, boundary, check_quota, fetched_page, load, tagged
+from keyquorum.ops.iam.rules import GROUPS, USERS, Kind, answer, boundary, check_quota, fetched_page, load, tagged
 from keyquorum.ops.operation import Call, Keys
 
 Run = Callable[[Call, Any, Keys], Any]

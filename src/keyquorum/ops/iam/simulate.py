@@ -25,9 +25,9 @@ from keyquorum.authz.policy import parse_identity_policy
 from keyquorum.authz.subjects import documents, subject_of
 from keyquorum.errors import InvalidInputException, KMSError, NoSuchEntityException
 from keyquorum.model import ROLE, Caller, IdentityRecord, Principal
-from keyquorum.ops import iam_about, iam_rules
-from keyquorum.ops.iam_about import reading
-from keyquorum.ops.iam_rules import connected, page
+from keyquorum.ops.iam import about, rules
+from keyquorum.ops.iam.about import reading
+from keyquorum.ops.iam.rules import connected, page
 from keyquorum.ops.operation import Call, Keys
 
 _EVERYTHING: Final = "*"
@@ -75,17 +75,17 @@ class _Simulated(msgspec.Struct, frozen=True):
 
 def _find(call: Call, arn: str) -> Principal | None:
     """The user, group or role of the caller's account; None if it is not there, or somebody else's."""
-    for kind in iam_rules.KINDS:
+    for kind in rules.KINDS:
         if arn.startswith(f"arn:aws:iam::{call.caller.account}:{kind.word}/"):
-            found = iam_rules.find(call, kind, arn.rpartition("/")[2])
+            found = rules.find(call, kind, arn.rpartition("/")[2])
             return found if found is not None and found.arn == arn else None
     return None
 
 
-def _about(call: Call, request: iam_api.SimulatePrincipalPolicyRequest) -> tuple[iam_about.Subject, ...]:
+def _about(call: Call, request: iam_api.SimulatePrincipalPolicyRequest) -> tuple[about.Subject, ...]:
     arn = str(request.policy_source_arn)
     found = _find(call, arn)
-    return (iam_about.Subject(arn, arn, () if found is None else found.tags),)
+    return (about.Subject(arn, arn, () if found is None else found.tags),)
 
 
 def _simulate(

@@ -6,7 +6,7 @@ from typing import Any
 from keyquorum.authz.policy import parse_identity_policy, policy_size
 from keyquorum.errors import AccessDeniedException, NoSuchEntityException
 from keyquorum.model import ManagedPolicy
-from keyquorum.ops.iam_rules import check_quota, find_policy, policy_arn
+from keyquorum.ops.iam.rules import check_quota, find_policy, policy_arn
 from keyquorum.ops.operation import Call
 from keyquorum.store.managed_policies import OF_AWS
 

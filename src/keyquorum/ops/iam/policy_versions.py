@@ -7,9 +7,9 @@ from typing import Any
 from keyquorum import iam_api
 from keyquorum.errors import DeleteConflictException, LimitExceededException, NoSuchEntityException
 from keyquorum.model import ManagedPolicy, PolicyVersion
-from keyquorum.ops.iam_about import changing, on_policy, reading
-from keyquorum.ops.iam_managed import accepted, load_own_policy, load_policy
-from keyquorum.ops.iam_rules import page
+from keyquorum.ops.iam.about import changing, on_policy, reading
+from keyquorum.ops.iam.managed import accepted, load_own_policy, load_policy
+from keyquorum.ops.iam.rules import page
 from keyquorum.ops.operation import Call, Keys
 
 

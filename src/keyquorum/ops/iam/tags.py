@@ -5,8 +5,8 @@ of policies and providers are with these.)"""
 from functools import partial
 from typing import Any
 
-from keyquorum.ops.iam_about import changing, on, reading
-from keyquorum.ops.iam_rules import ROLES, USERS, Kind, load, tagged, tags_page, untagged
+from keyquorum.ops.iam.about import changing, on, reading
+from keyquorum.ops.iam.rules import ROLES, USERS, Kind, load, tagged, tags_page, untagged
 from keyquorum.ops.operation import Call, Keys
 
 

@@ -14,10 +14,10 @@ from keyquorum.authz.policy import Policy, parse_trust_policy
 from keyquorum.authz.principals import INVALID_PRINCIPALS
 from keyquorum.errors import MalformedPolicyDocumentException
 from keyquorum.model import Principal, ResourcePolicy
-from keyquorum.ops.iam_about import BOUNDARY, NEW_BOUNDARY, changing, on, on_all, on_new, reading
-from keyquorum.ops.iam_principals import create, deleting, listing
-from keyquorum.ops.iam_rules import ROLES, load
-from keyquorum.ops.iam_shapes import role
+from keyquorum.ops.iam.about import BOUNDARY, NEW_BOUNDARY, changing, on, on_all, on_new, reading
+from keyquorum.ops.iam.principals import create, deleting, listing
+from keyquorum.ops.iam.rules import ROLES, load
+from keyquorum.ops.iam.shapes import role
 from keyquorum.ops.operation import Call, Keys
 from keyquorum.ops.rules import bound
 

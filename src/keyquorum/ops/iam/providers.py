@@ -20,8 +20,8 @@ from keyquorum.errors import (
     ValidationException,
 )
 from keyquorum.model import OIDCProvider
-from keyquorum.ops.iam_about import Subject, changing, on_all, reading
-from keyquorum.ops.iam_rules import check_quota, connected, shown_tags, tagged, tags_page, untagged
+from keyquorum.ops.iam.about import Subject, changing, on_all, reading
+from keyquorum.ops.iam.rules import check_quota, connected, shown_tags, tagged, tags_page, untagged
 from keyquorum.ops.operation import Call, Keys
 
 # What a trust policy can name; without a query and a fragment (IAM API reference, CreateOpenIDConnectProvider).

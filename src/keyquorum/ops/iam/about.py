@@ -16,7 +16,7 @@ import msgspec
 
 from keyquorum.authz.matching import fold
 from keyquorum.model import ROOT, Principal
-from keyquorum.ops.iam_rules import USERS, Kind, Tags, find, find_policy, named_or_caller, policy_arn
+from keyquorum.ops.iam.rules import USERS, Kind, Tags, find, find_policy, named_or_caller, policy_arn
 from keyquorum.ops.operation import Call, Keys, Need, Operation, Values
 
 

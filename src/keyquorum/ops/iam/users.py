@@ -4,10 +4,10 @@
 from functools import partial
 
 from keyquorum import iam_api
-from keyquorum.ops.iam_about import NEW_BOUNDARY, changing, on, on_all, on_caller, on_new, on_renamed, reading
-from keyquorum.ops.iam_principals import create, deleting, listing, renaming
-from keyquorum.ops.iam_rules import USERS, named_or_caller
-from keyquorum.ops.iam_shapes import user
+from keyquorum.ops.iam.about import NEW_BOUNDARY, changing, on, on_all, on_caller, on_new, on_renamed, reading
+from keyquorum.ops.iam.principals import create, deleting, listing, renaming
+from keyquorum.ops.iam.rules import USERS, named_or_caller
+from keyquorum.ops.iam.shapes import user
 from keyquorum.ops.operation import Call, Keys
 
 

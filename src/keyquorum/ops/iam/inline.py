@@ -6,8 +6,8 @@ from typing import Any
 
 from keyquorum.authz.policy import parse_identity_policy, policy_size
 from keyquorum.errors import LimitExceededException, NoSuchEntityException
-from keyquorum.ops.iam_about import BOUNDARY, changing, on, reading
-from keyquorum.ops.iam_rules import KINDS, Kind, answer, load, page
+from keyquorum.ops.iam.about import BOUNDARY, changing, on, reading
+from keyquorum.ops.iam.rules import KINDS, Kind, answer, load, page
 from keyquorum.ops.operation import Call, Keys
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from keyquorum import iam_api
 from keyquorum.errors import NoSuchEntityException
-from keyquorum.ops.iam_about import BOUNDARY, NEW_BOUNDARY, POLICY_ARN, changing, on, reading
-from keyquorum.ops.iam_rules import (
+from keyquorum.ops.iam.about import BOUNDARY, NEW_BOUNDARY, POLICY_ARN, changing, on, reading
+from keyquorum.ops.iam.rules import (
     KINDS,
     ROLES,
     USERS,
