@@ -10,7 +10,6 @@ a condition; records are written in batches as the server writes them.
 import json
 import os
 import signal
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -193,10 +192,3 @@ def table(cost: Cost) -> str:
         f"| **authorization and audit** | {cost.decided_and_recorded * 1e6:.1f} |",
     ]
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as directory:
-        print(table(measure(Path(directory), int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)))

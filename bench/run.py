@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import authorization
 import contestants
 import load
 import signing
@@ -216,6 +217,16 @@ def audited(data: Path) -> int:
 # -- the whole
 
 
+def profile(work: Path, count: int) -> authorization.Cost:
+    """What authorization and audit cost, measured in this process and on the server's core."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {contestants.SERVER_CORE})
+    try:
+        return authorization.measure(work, count)
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
 def measure(work: Path, options: argparse.Namespace) -> tuple[Bench, tuple[float, float]]:
     bench, data, seed = Bench(), work / "data", work / "keys.toml"
     keys = contestants.new_key_ids(KEYS)
@@ -313,12 +324,14 @@ def main() -> int:
     try:
         with work_directory() as (work, kind):
             bench, starts = measure(work, options)
+            progress("profile of the request path")
+            cost = profile(work, options.requests)
         if bench.saturation() < _SATURATED:
             progress("bench: something else was using the server's core, so only its CPU per request means anything")
     except (Failed, OSError, RuntimeError) as error:
         progress(f"bench: {error}")
         return 1
-    print(f"{table(bench, starts)}\n\n{notes(options, bench, kind)}")
+    print(f"{table(bench, starts)}\n\n{notes(options, bench, kind)}\n\n{authorization.table(cost)}")
     return 0
 
 

@@ -11,20 +11,31 @@ import msgspec
 from keyquorum import api
 from keyquorum.arns import LAYOUTS
 from keyquorum.authz import evaluate
-from keyquorum.authz.authorize import AuthorizedKey, authorize
+from keyquorum.authz.authorize import AuthorizedKey, absent_or_forbidden, authorize
 from keyquorum.authz.compiled import Compiled, GrantTerms, Request, Subject
 from keyquorum.authz.context import Facts, RequestContext, encryption_context
 from keyquorum.authz.evaluate import Decision, Reason, Source
 from keyquorum.authz.grants import CompiledGrant
 from keyquorum.authz.policy import parse_key_policy, parse_trust_policy
-from keyquorum.authz.subjects import subject_of
-from keyquorum.errors import AccessDeniedException, IntegrityError, NotFoundException
-from keyquorum.model import ROOT, SERVICE, WEB_IDENTITY, Caller, KeyRecord, Principal
+from keyquorum.authz.subjects import READING, subject_of
+from keyquorum.authz.work import UNBOUNDED, TooMuchWork, Work
+from keyquorum.errors import (
+    AccessDeniedException,
+    IntegrityError,
+    KMSError,
+    LimitExceededException,
+    NotFoundException,
+)
+from keyquorum.model import ROOT, SERVICE, WEB_IDENTITY, Caller, Grant, KeyRecord, Principal
 from keyquorum.ops.operation import Call, Keys, KeyUse, Need, Operation, Values
 from keyquorum.ops.rules import GrantToken
+from keyquorum.specs import granted_operations
 from keyquorum.store.store import View
 
 _UNNAMED: Final = {"request": "this resource", "ciphertext": "the resource associated with this ciphertext"}
+#: Units of work for a decision: on the event loop, and in a thread of its own.
+_AT_ONCE: Final = 500_000
+_AT_MOST: Final = 250_000_000
 _BY_ITSELF: Final = Decision(True, Reason.ALLOWED, Source.ROOT)
 
 
@@ -35,10 +46,16 @@ class Access:
         self._call = call
         self._view = view
         self._request = request
-        self.subject: Final = find_subject(call.caller, view)
+        try:
+            self.subject: Final = find_subject(call.caller, view, self._work())
+        except TooMuchWork:
+            raise self._undecided() from None
 
-    def decide(self, operation: Operation, found: list[tuple[KeyUse, KeyRecord]]) -> Keys:
-        """The proofs for all keys that the request is about, once whatever else it needs is decided too."""
+    def decide(
+        self, operation: Operation, found: list[tuple[KeyUse, KeyRecord]], missing: KMSError | None = None
+    ) -> Keys:
+        """The proofs for all keys that the request is about, once whatever else it needs is decided too. ``missing`` is
+        raised once those that were found are decided: it says that one after them was not."""
         for token in getattr(self._request, "grant_tokens", None) or ():
             GrantToken.open(self._call, token)
         needs = operation.needs(self._call, self._request)
@@ -46,6 +63,8 @@ class Access:
             raise AccessDeniedException(f"{operation.name} names nothing that could be allowed")
         same_key = len(found) > 1 and found[0][1].key.key_id == found[1][1].key.key_id
         keys = tuple([self.key(use, record, same_key=same_key) for use, record in found])
+        if missing is not None:
+            raise missing
         for need in needs:
             self.account(need)
         return keys
@@ -59,16 +78,22 @@ class Access:
         if call.http is None and call.caller.kind == SERVICE:
             return authorize(record, _BY_ITSELF)
         facts = self._facts(use.permission, record, _alias_of(use), same_key)
-        resource: str | None = None
-        if use.by == "account":
-            asked = Request(use.permission, None, key.account, RequestContext(facts))
-            decision = evaluate.on_account(asked, self.subject)
-        elif use.grant_id is not None:
-            decision, resource = self._on_grant(use, record, facts), call.arn(key)
-        else:
-            decision, resource = self._on_key(record, facts), call.arn(key)
+        resource = None if use.by == "account" else call.arn(key)
+        unnamed, work = _UNNAMED[use.found_in], self._work()
+        try:
+            if use.by == "account":
+                asked = Request(use.permission, None, key.account, RequestContext(facts, work))
+                decision = evaluate.on_account(asked, self.subject)
+            elif use.grant_id is not None:
+                decision = self._on_grant(use, record, facts, work)
+            else:
+                decision = self._on_key(record, facts, work)
+        except TooMuchWork:
+            undecided = self._undecided()
+            if key.account != call.caller.account:
+                raise absent_or_forbidden(call.caller, use.permission, unnamed) from None
+            raise undecided from None
         if not decision.allowed:
-            unnamed = _UNNAMED[use.found_in]
             raise AccessDeniedException(decision.message(call.caller.arn, use.permission, resource, unnamed))
         return authorize(record, decision)
 
@@ -76,9 +101,12 @@ class Access:
         """Raises AccessDeniedException unless identity-based policies give what ``need`` says."""
         call = self._call
         facts = self._facts(need.permission, None, None, False)
-        context = _with(RequestContext(facts), need.context)
+        context = _with(RequestContext(facts, self._work()), (_owned_by(call.caller.account), *need.context))
         request = Request(need.permission, need.resource, call.caller.account, context, other_arns=need.other_arns)
-        decision = evaluate.on_account(request, self.subject)
+        try:
+            decision = evaluate.on_account(request, self.subject)
+        except TooMuchWork:
+            raise self._undecided() from None
         if not decision.allowed:
             named = need.shown or need.resource
             raise AccessDeniedException(decision.message(call.caller.arn, need.permission, named))
@@ -88,16 +116,32 @@ class Access:
         assumed. ``context`` are condition keys of this operation, in lower case."""
         call = self._call
         facts = self._facts(permission, None, None, False)
-        request = Request(permission, role.arn, role.account, _with(RequestContext(facts), context))
+        known = _with(RequestContext(facts, self._work()), (_owned_by(role.account), *context))
+        request = Request(permission, role.arn, role.account, known)
         trust = role.trust
         if trust is None:
             raise IntegrityError(f"role {role.principal_id} has no trust policy")
-        decision = evaluate.on_key(request, self.subject, Compiled(parse_trust_policy(trust.document), trust.bound))
+        try:
+            decision = evaluate.on_key(request, self.subject, Compiled(parse_trust_policy(trust.document), trust.bound))
+        except TooMuchWork:
+            decision = Decision(False, Reason.IMPLICIT_DENY, Source.RESOURCE)
+            self._undecided()
         if not decision.allowed:
             # That a role is there is for those to know who may assume it.
             raise AccessDeniedException(
                 f"User: {call.caller.arn} is not authorized to perform: {permission} on resource: {role.arn}"
             )
+
+    # -- how much it may cost
+
+    def _work(self) -> Work:
+        """For one decision: with one amount for all, what is left of it would tell something of the one before."""
+        return Work(_AT_MOST if self._call.may_wait else _AT_ONCE)
+
+    def _undecided(self) -> KMSError:
+        """What to raise for TooMuchWork. Raises WouldBlock where it is only too much to be done at once."""
+        self._call.wait(computing=True)
+        return LimitExceededException("The policies that apply are too large to be compared with this request.")
 
     # -- what the evaluator is asked
 
@@ -107,7 +151,7 @@ class Access:
             action=permission,
             request=self._request,
             subject=self.subject,
-            region=call.caller.region,
+            region=call.caller.region if record is None else record.key.region,
             now=call.now,
             key=None if record is None else record.key,
             aliases=() if record is None else record.aliases,
@@ -118,15 +162,15 @@ class Access:
             user_agent=None if http is None else http.by_name.get(b"user-agent", b"").decode("latin-1"),
         )
 
-    def _on_key(self, record: KeyRecord, facts: Facts) -> Decision:
+    def _on_key(self, record: KeyRecord, facts: Facts, work: Work) -> Decision:
         return evaluate.on_key(
-            about_key(record, facts, RequestContext(facts)),
+            about_key(record, facts, RequestContext(facts, work)),
             self.subject,
-            key_policy(record),
-            lambda: grants_to(self._view, record, self.subject),
+            key_policy(record, work),
+            lambda: grants_to(self._view, record, self.subject, facts.action),
         )
 
-    def _on_grant(self, use: KeyUse, record: KeyRecord, facts: Facts) -> Decision:
+    def _on_grant(self, use: KeyUse, record: KeyRecord, facts: Facts, work: Work) -> Decision:
         grant = self._view.grant(str(use.grant_id))
         if grant is None or (grant.key_id, grant.region) != (record.key.key_id, record.key.region):
             if record.key.account != self._call.caller.account:
@@ -135,9 +179,8 @@ class Access:
         if grant.constraints is not None:
             retired = msgspec.json.decode(grant.constraints, type=api.GrantConstraints)
             facts = msgspec.structs.replace(facts, retired=retired)
-        compiled = CompiledGrant(grant, grant.grantee_id, grant.retiring_id)
-        asked = about_key(record, facts, RequestContext(facts))
-        return evaluate.on_grant(asked, self.subject, key_policy(record), compiled)
+        asked = about_key(record, facts, RequestContext(facts, work))
+        return evaluate.on_grant(asked, self.subject, key_policy(record, work), _compiled(grant))
 
 
 def about_key(record: KeyRecord, facts: Facts, context: RequestContext) -> Request:
@@ -157,14 +200,23 @@ def about_key(record: KeyRecord, facts: Facts, context: RequestContext) -> Reque
     )
 
 
-def grants_to(view: View, record: KeyRecord, subject: Subject) -> list[CompiledGrant]:
-    """The key's grants that may concern the subject."""
-    names = [subject.arn, f"arn:aws:iam::{subject.account}:root"]
-    if subject.role_arn is not None:
-        names.append(subject.role_arn)
-    ids = (subject.principal_id, subject.role_id or subject.principal_id)
-    found = view.grants(record.key, tuple(names), ids)
-    return [CompiledGrant(grant, grant.grantee_id, grant.retiring_id) for grant in found]
+def grants_to(view: View, record: KeyRecord, subject: Subject, permission: str) -> list[CompiledGrant]:
+    """The key's grants of ``permission`` that may concern the subject."""
+    key, operation = record.key, permission.partition(":")[2]
+    if operation not in granted_operations(key.spec, key.usage):
+        return []
+    root = f"arn:aws:iam::{subject.account}:root"
+    known = (subject.arn, subject.principal_id, subject.role_arn, subject.role_id, root)
+    return view.grants(key, [name for name in known if name], operation, _compiled)
+
+
+def _compiled(grant: Grant) -> CompiledGrant:
+    return CompiledGrant(grant, grant.grantee_id, grant.retiring_id)
+
+
+def _owned_by(account: str) -> tuple[str, Values]:
+    """The condition key of what is about no key."""
+    return "aws:resourceaccount", (account,)
 
 
 def _with(context: RequestContext, own: Iterable[tuple[str, Values]]) -> RequestContext:
@@ -173,8 +225,8 @@ def _with(context: RequestContext, own: Iterable[tuple[str, Values]]) -> Request
     return context
 
 
-def find_subject(caller: Caller, view: View) -> Subject:
-    """The caller with its policies. Raises AccessDeniedException if its user or role is gone."""
+def find_subject(caller: Caller, view: View, work: Work = UNBOUNDED) -> Subject:
+    """The caller with its policies. Raises AccessDeniedException if its user or role is gone, and TooMuchWork."""
     if caller.kind in (SERVICE, WEB_IDENTITY) or (caller.kind == ROOT and caller.session is None):
         return subject_of(caller, None)
     record = view.identity(caller.account, caller.identity_id)
@@ -183,15 +235,16 @@ def find_subject(caller: Caller, view: View) -> Subject:
     passed: tuple[str | None, ...] = ()
     if caller.session is not None:
         passed = tuple([view.managed_policy(caller.account, arn) for arn in caller.session.policy_arns])
-    return subject_of(caller, record, passed)
+    return subject_of(caller, record, passed, work)
 
 
-def key_policy(record: KeyRecord) -> Compiled:
-    """The key policy, made ready."""
+def key_policy(record: KeyRecord, work: Work = UNBOUNDED) -> Compiled:
+    """The key policy, made ready. Raises TooMuchWork."""
     compiled: Compiled | None = record.ready.get("policy")
     if compiled is None:
         if record.policy is None:
             raise IntegrityError(f"key {record.key.key_id} has no key policy")
+        work.spend(READING * len(record.policy.document))
         compiled = record.ready["policy"] = Compiled(parse_key_policy(record.policy.document), record.policy.bound)
     return compiled
 

@@ -16,6 +16,7 @@ from keyquorum.authn.refusals import Refusals
 from keyquorum.clock import Clock
 from keyquorum.config import Settings
 from keyquorum.custody.seal import KeySeal, Seal, create_key_file, read_key_file
+from keyquorum.errors import KMSError
 from keyquorum.jobs import due
 from keyquorum.jobs.ticker import Ticker
 from keyquorum.journal import Journal
@@ -165,6 +166,8 @@ class Service:
         try:
             self.usage.write()
             self.authenticator.write_uses()
+        except KMSError as error:
+            _log.error("the last uses of keys and access keys are not kept: %s", error.detail)
         finally:
             self.close()
 

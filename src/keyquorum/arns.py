@@ -67,6 +67,11 @@ def is_account(text: str) -> bool:
     return _ACCOUNT.fullmatch(text) is not None
 
 
+def principal(text: str) -> str:
+    """The ARN of a principal that a request names: an account ID stands for the account's root."""
+    return f"arn:aws:iam::{text}:root" if is_account(text) else text
+
+
 def is_region(text: str) -> bool:
     """Whether the text has the form of a Region's name."""
     return _REGION.fullmatch(text) is not None

@@ -14,11 +14,11 @@ from typing import ClassVar, Literal
 class WouldBlock(Exception):
     """Raised before any effect: the answer needs a wait, so run the request again where waiting is allowed.
 
-    ``where``: among requests of strangers, who are not proven yet; of callers who are; or among those of callers that
-    compute for as long as a second.
+    ``where``: among requests of strangers, who are not proven yet; of web identities, whose issuers may be waited for;
+    of callers who are proven; or among those of callers that compute for as long as a second.
     """
 
-    def __init__(self, where: Literal["strangers", "callers", "computing"] = "callers") -> None:
+    def __init__(self, where: Literal["strangers", "federation", "callers", "computing"] = "callers") -> None:
         super().__init__()
         self.where = where
 

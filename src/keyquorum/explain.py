@@ -78,6 +78,8 @@ def explain(store: Store, question: Question, now: float) -> Explanation:
     target = _target(store, view, question, caller)
     facts = _facts(question, caller, subject, now, target)
     context = RequestContext(facts)
+    if not isinstance(target, KeyRecord):
+        context["aws:resourceaccount"] = (target.account if isinstance(target, Principal) else caller.account,)
     context.update(dict.fromkeys(_UNKNOWN))
     context.update({fold(name): values for name, values in question.context.items()})
 
@@ -87,7 +89,7 @@ def explain(store: Store, question: Question, now: float) -> Explanation:
     if isinstance(target, KeyRecord):
         asked = about_key(target, facts, context)
         compiled = key_policy(target)
-        decision = evaluate.on_key(asked, subject, compiled, lambda: grants_to(view, target, subject))
+        decision = evaluate.on_key(asked, subject, compiled, lambda: grants_to(view, target, subject, question.action))
         own, policy = "key policy", target.policy
     elif isinstance(target, Principal) and target.trust is not None:
         asked = Request(question.action, target.arn, target.account, context)

@@ -26,6 +26,9 @@ class HttpRequest(msgspec.Struct, frozen=True, gc=False):
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "by_name", dict(self.headers))
 
+    def __repr__(self) -> str:
+        return f"HttpRequest({self.method!r}, {len(self.body)} bytes, peer={self.peer!r})"
+
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
     """One HTTP answer. ``record`` is the audit record to be made durable before the answer leaves:
@@ -36,6 +39,9 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     request_id: str
     record: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"Answer({self.status}, {len(self.body)} bytes, request_id={self.request_id!r})"
 
 
 class Session(msgspec.Struct, frozen=True):

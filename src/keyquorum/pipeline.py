@@ -13,7 +13,7 @@ from keyquorum import lifecycle, recording
 from keyquorum.access import Access
 from keyquorum.authn.credentials import Authenticator
 from keyquorum.authn.federation import Federation
-from keyquorum.authn.refusals import Refusals
+from keyquorum.authn.refusals import Rate, Refusals
 from keyquorum.clock import Clock
 from keyquorum.errors import (
     DryRunOperationException,
@@ -29,16 +29,20 @@ from keyquorum.model import Answer, Caller, HttpRequest
 from keyquorum.ops import registry
 from keyquorum.ops.operation import Call, Keys, Operation, Services
 from keyquorum.ops.sts import BY_WEB_IDENTITY
-from keyquorum.resolve import region_of, resolve
+from keyquorum.resolve import region_of, resolve_all
 from keyquorum.specs import SPECS
 from keyquorum.store.store import CachedView, LockedView, View
 from keyquorum.usagelog import UsageLog
-from keyquorum.wire.protocols import JSON11, Protocol, protocol_of
+from keyquorum.wire.protocols import JSON11, Protocol, protocol_of, spoken
 
 _log = logging.getLogger(__name__)
 
 #: Longer than any plaintext or ciphertext. What a policy has to compare in it can take as long as making a key.
 _LONG_BODY: Final = 10 * 1024
+#: Half as much again as the longest token and session policy take: anybody may send one, and has it read.
+_LONGEST_TOKEN_FORM: Final = 32 * 1024
+#: Tracebacks in the log, a minute.
+_TRACEBACKS: Final = 10
 
 
 class Pipeline:
@@ -59,6 +63,7 @@ class Pipeline:
         self._journal = journal
         self._refusals = refusals
         self._clock = clock
+        self._tracebacks = Rate(_TRACEBACKS, 60, "requests failed by an error of this server")
 
     def answer(self, http: HttpRequest, *, may_block: bool) -> Answer:
         """Steps (0) to (8). Raises WouldBlock, and nothing else."""
@@ -73,21 +78,23 @@ class Pipeline:
             # (1) the signature, over the raw bytes; or the token of a web identity, which signs nothing
             caller = self._caller(http, protocol, name, may_block)
             return self._authenticated(http, protocol, name, caller, request_id, may_block)
-        except KMSError as error:
-            # Nobody is known to have sent this, so it has no place in the audit log.
-            self._refusals.note(error, request_id, http.peer, time.time())
-            return self._refused(protocol or JSON11, error, request_id)
         except WouldBlock:
             raise
-        except Exception:
-            _log.exception("request %s failed before its caller was known", request_id)
-            return self._refused(protocol or JSON11, KMSInternalException(), request_id)
+        except Exception as failure:
+            # Nobody is known to have sent this, so it has no place in the audit log.
+            error = self._fault(failure, request_id, "its caller was not known yet")
+            self._refusals.note(error, request_id, http.peer, time.time())
+            return _refused(protocol or JSON11, error, request_id)
 
     def _caller(self, http: HttpRequest, protocol: Protocol, name: str, may_block: bool) -> Caller:
         now = self._clock.now()
         if name == BY_WEB_IDENTITY:
+            if len(http.body) > _LONGEST_TOKEN_FORM:
+                raise ValidationException(f"The request body exceeds {_LONGEST_TOKEN_FORM} bytes")
+            if not may_block:
+                raise WouldBlock("federation")
             request: Any = protocol.decode(name, http.body)
-            return self._federation.authenticate(request.role_arn, request.web_identity_token, now, may_block=may_block)
+            return self._federation.authenticate(request.role_arn, request.web_identity_token, now)
         return self._authenticator.authenticate(http, protocol.service, time.time(), now, may_block=may_block)
 
     def _authenticated(
@@ -108,16 +115,21 @@ class Pipeline:
             response = self._perform(operation, call, request, trace)
             # (8) the result, encoded; the record of what changed nothing is written before the answer leaves
             body = protocol.encode(name, response, request_id)
-        except KMSError as error:
-            return self._refused(protocol, error, request_id, trace.record(error))
+            record = None if operation.changes else trace.record(response=response)
         except WouldBlock:
             raise
-        except Exception:
-            _log.exception("request %s (%s) failed", request_id, name)
-            fault = KMSInternalException()
-            return self._refused(protocol, fault, request_id, trace.record(fault))
-        record = None if operation.changes else trace.record(response=response)
+        except Exception as failure:
+            error = self._fault(failure, request_id, name)
+            return _refused(protocol, error, request_id, trace.refused(error))
         return Answer(200, protocol.content_type, body, request_id, record)
+
+    def _fault(self, failure: Exception, request_id: str, about: str) -> KMSError:
+        """What is answered to a request that failed so, and a bounded part of the log for what is ours to blame."""
+        error = failure if isinstance(failure, KMSError) else KMSInternalException()
+        if error.status >= 500 and self._tracebacks.admits(time.time()):
+            cause = failure if error is not failure else None
+            _log.error("request %s (%s) failed: %s %s", request_id, about, error.code, error.detail, exc_info=cause)
+        return error
 
     def answer_as(self, caller: Caller, http: HttpRequest) -> Answer:
         """Steps (2) to (8) for whoever holds the seal key, and needs no signature to be believed; raises KMSError for
@@ -158,10 +170,12 @@ class Pipeline:
         # (3) the keys that the operation is about, and the permission that it needs on each
         uses = operation.keys(call, request)
         # (4) they are loaded, and the decision is made
-        found = [(use, resolve(view, call, operation.name, use)) for use in uses]
+        found, missing = resolve_all(view, call, operation.name, uses)
         trace.keys = [record.key for _, record in found]
+        if missing is not None and not found:
+            raise missing
         call.access = access = Access(call, view, request)
-        keys = access.decide(operation, found)
+        keys = access.decide(operation, found, missing)
         operation.check(call, request, keys)
         # (5) usage, then state
         for use, record in found:
@@ -186,19 +200,18 @@ class Pipeline:
                 self._usage.note(authorized.key, operation.name, call.now, trace.event_id, call.request_id)
         return response
 
-    def refuse(self, error: KMSError) -> Answer:
-        """An answer to what never became a request."""
-        return self._refused(JSON11, error, recording.new_id())
+    def refuse(self, error: KMSError, content_type: bytes = b"") -> Answer:
+        """An answer to what never became a request, in the protocol that has this Content-Type."""
+        return _refused(spoken(content_type), error, recording.new_id())
 
     def write_records(self, records: list[bytes]) -> None:
         """Step (7) for what changed nothing, many requests at a time; raises KMSError: no record, no answer."""
         self._journal.write(records)
 
-    def _refused(self, protocol: Protocol, error: KMSError, request_id: str, record: bytes | None = None) -> Answer:
-        if error.status >= 500:
-            _log.error("request %s: %s %s", request_id, error.code, error.detail)
-        status, body = protocol.encode_fault(error, request_id)
-        return Answer(status, protocol.content_type, body, request_id, record)
+
+def _refused(protocol: Protocol, error: KMSError, request_id: str, record: bytes | None = None) -> Answer:
+    status, body = protocol.encode_fault(error, request_id)
+    return Answer(status, protocol.content_type, body, request_id, record)
 
 
 def _lookup(protocol: Protocol, name: str) -> Operation:

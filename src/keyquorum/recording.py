@@ -4,8 +4,9 @@
 import os
 from typing import Any, Final
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
+from keyquorum import sessions
 from keyquorum.audit.members import told
 from keyquorum.audit.record import (
     AdditionalData,
@@ -22,7 +23,7 @@ from keyquorum.audit.record import (
     time_of,
 )
 from keyquorum.errors import KMSError
-from keyquorum.model import USER, WEB_IDENTITY, Caller, HttpRequest, Key, Session
+from keyquorum.model import ASSUMED_ROLE, USER, WEB_IDENTITY, Caller, HttpRequest, Key, Session
 from keyquorum.ops.operation import Call, Operation
 
 _INTERNAL: Final = "AWS Internal"
@@ -60,6 +61,9 @@ class Trace:
         is_told = changes or self._source != _KMS
         second, milliseconds = time_of(call.now)
         parameters = told(self.request) or None
+        carried = told(_carried(self._name, caller))
+        if carried:
+            parameters = carried | (parameters or {})
         if http is None:
             address = agent = _INTERNAL
         else:
@@ -88,6 +92,37 @@ class Trace:
             )
         )
 
+    def refused(self, error: KMSError) -> bytes:
+        """The record of a request that was refused. There is one whatever was sent: what cannot be told is left out."""
+        try:
+            return self.record(error)
+        except Exception:  # one who is known got an answer, and the trail says so
+            return self._least(error)
+
+    def _least(self, error: KMSError) -> bytes:
+        call, caller = self._call, self._call.caller
+        second, milliseconds = time_of(call.now)
+        return encode(
+            Record(
+                user_identity=Identity(
+                    caller.kind, _writable(caller.principal_id), _writable(caller.arn), caller.account
+                ),
+                event_time=second,
+                event_source=self._source,
+                event_name=self._name,
+                aws_region=caller.region,
+                source_address=_INTERNAL if self._http is None else self._http.peer,
+                user_agent="",
+                error_code=error.code,
+                request_id=call.request_id,
+                event_id=self.event_id,
+                read_only=self.operation is not None and not self.operation.changes,
+                resources=[],
+                recipient_account_id=caller.account,
+                additional_event_data=AdditionalData(milliseconds),
+            )
+        )
+
     def _elements(self, response: Any) -> dict[str, Any] | None:
         """They name the key of a change even where its answer does not (AWS KMS Developer Guide, "CreateGrant" under
         "Examples of AWS KMS log entries")."""
@@ -95,6 +130,35 @@ class Trace:
         if self.keys and self._source == _KMS and "keyId" not in elements:
             elements["keyId"] = self._call.arn(self.keys[0])
         return elements or None
+
+
+class _Carried(Struct):
+    """What a role's new session is given that its request does not say: it comes in a web identity's token, or along a
+    chain of roles (AWS CloudTrail User Guide, "CloudTrail userIdentity element"; IAM user guide, "Logging IAM and AWS
+    STS API calls with AWS CloudTrail")."""
+
+    principal_tags: dict[str, str] | None = None
+    incoming_transitive_tags: dict[str, str] | None = None
+    transitive_tag_keys: list[str] | None = None
+    source_identity: str | None = None
+
+
+def _carried(name: str, caller: Caller) -> _Carried | None:
+    session = caller.session
+    if session is None or not name.startswith("AssumeRole"):
+        return None
+    if caller.kind == WEB_IDENTITY:
+        tags = dict(session.tags) or None
+        transitive = list(session.transitive) or None
+        return _Carried(tags, transitive_tag_keys=transitive, source_identity=session.source_identity)
+    if caller.kind != ASSUMED_ROLE:
+        return None
+    tags = dict(sessions.inherited(session)) or None
+    return _Carried(incoming_transitive_tags=tags, source_identity=session.source_identity)
+
+
+def _writable(text: str) -> str:
+    return text.encode(errors="replace").decode()
 
 
 def _identity(caller: Caller) -> Identity:

@@ -4,11 +4,12 @@
 What it tells is what AWS tells: a caller learns of the absence of its own account's keys, and of no other's.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from keyquorum import api, arns
 from keyquorum.authz.authorize import absent_or_forbidden
-from keyquorum.errors import InvalidArnException, NotFoundException
+from keyquorum.errors import InvalidArnException, KMSError, NotFoundException
 from keyquorum.model import KeyRecord
 from keyquorum.ops.operation import Call, KeyUse
 from keyquorum.store.store import View
@@ -25,6 +26,20 @@ def region_of(request: Any) -> str | None:
             region = text.split(":", 4)[3]
             return region if arns.is_region(region) else None
     return None
+
+
+def resolve_all(
+    view: View, call: Call, operation: str, uses: Iterable[KeyUse]
+) -> tuple[list[tuple[KeyUse, KeyRecord]], KMSError | None]:
+    """The keys up to the first that cannot be told, and the refusal of that one, for after the decisions on those
+    before it: who is refused one of them learns nothing of the next."""
+    found: list[tuple[KeyUse, KeyRecord]] = []
+    for use in uses:
+        try:
+            found.append((use, resolve(view, call, operation, use)))
+        except KMSError as refusal:
+            return found, refusal
+    return found, None
 
 
 def resolve(view: View, call: Call, operation: str, use: KeyUse) -> KeyRecord:

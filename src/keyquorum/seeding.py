@@ -71,15 +71,16 @@ def _apply_identity(call: Call, identity: Identity, table: str, number: int) -> 
         rest = []
     except KMSError as error:
         raise wrong(table, number, make.field, str(error.message)) from error
-    if isinstance(identity, SeedUser) and identity.public_key is not None and not _has_access_key(call, identity):
-        rest.append(identity.key_without_secret())
+    user = identity if isinstance(identity, SeedUser) else None
+    if user is not None and user.public_key is not None and not _has_access_key(call, user, number):
+        rest.append(user.key_without_secret())
     for step in rest:
         try:
             _perform(call, step)
         except KMSError as error:
             raise wrong(table, number, step.field, str(error.message)) from error
-    if isinstance(identity, SeedUser) and identity.secret_access_key is not None:
-        _add_access_key(call, identity, number)
+    if user is not None and user.secret_access_key is not None:
+        _add_access_key(call, user, number)
 
 
 def _perform(call: Call, step: Step) -> None:
@@ -87,8 +88,16 @@ def _perform(call: Call, step: Step) -> None:
     registry.IAM[step.operation].run(call, step.request, ())
 
 
-def _has_access_key(call: Call, user: SeedUser) -> bool:
-    return call.services.store.access_keys.load(call.write().connection, str(user.access_key_id)) is not None
+def _has_access_key(call: Call, user: SeedUser, number: int) -> bool:
+    """Raises SeedError if it is somebody else who has it."""
+    store, connection = call.services.store, call.write().connection
+    found = store.access_keys.load(connection, str(user.access_key_id))
+    if found is None:
+        return False
+    owner = store.identities.principal(connection, call.caller.account, USER, user.name)
+    if owner is None or owner.principal_id != found.principal_id:
+        raise wrong("user", number, "access_key_id", "belongs to another principal")
+    return True
 
 
 def _add_access_key(call: Call, user: SeedUser, number: int) -> None:
@@ -97,7 +106,7 @@ def _add_access_key(call: Call, user: SeedUser, number: int) -> None:
     principal = store.identities.principal(txn.connection, call.caller.account, USER, user.name)
     if principal is None:
         raise wrong("user", number, "name", "there is a user whose name differs in capitals alone")
-    if not _has_access_key(call, user):
+    if not _has_access_key(call, user, number):
         ids = str(user.access_key_id), principal.principal_id
         made = call.services.keyring.new_access_key(*ids, str(user.secret_access_key), call.now)
         store.access_keys.insert(txn, made, principal)

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from keyquorum.authz.matching import fold
 from keyquorum.errors import PackedPolicyTooLargeException
 from keyquorum.keyring import Keyring, new_secret, new_session_key_id
 from keyquorum.model import Session
@@ -34,6 +35,12 @@ class Temporary(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Temporary({self.access_key_id!r})"
+
+
+def inherited(session: Session) -> tuple[tuple[str, str], ...]:
+    """The tags that go along from a session to those that are begun with it."""
+    transitive = {fold(key) for key in session.transitive}
+    return tuple([(key, value) for key, value in session.tags if fold(key) in transitive])
 
 
 def packed_size(session: Session) -> int | None:

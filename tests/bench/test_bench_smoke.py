@@ -23,3 +23,4 @@ def test_the_benchmark_runs_and_prints_its_table() -> None:
     assert done.stdout.startswith("| |")
     assert "constant ASGI app" in done.stdout
     assert "first answered Encrypt" in done.stdout
+    assert "| **authorization and audit** |" in done.stdout

@@ -52,11 +52,15 @@ def test_two_workers_under_load_leave_a_log_that_is_whole(tmp_path: Path) -> Non
     copy = tmp_path / "copy"
     server = Production(tmp_path, "--workers", "2", "--audit-rotate-size", "1", "--audit-sink", f"file:{copy}")
     key_id = server.client().create_key()["KeyMetadata"]["KeyId"]
-    load(server, key_id)
+    audit, loads = server.data / "audit", 0
+    # Which worker takes a connection is the system's choice: it may be one of them for all.
+    while loads == 0 or (loads < 5 and not all((audit / f"{n}.jsonl").read_bytes().count(b"\n") > 9 for n in (0, 1))):
+        load(server, key_id)
+        loads += 1
     server.stop()
-    audit, records = server.data / "audit", audit_records(server.data)
+    records = audit_records(server.data)
     told = Counter(record["eventName"] for record in records)
-    assert (told["Encrypt"], told["TagResource"]) == (THREADS * ROUNDS, THREADS * ROUNDS // 20)
+    assert (told["Encrypt"], told["TagResource"]) == (loads * THREADS * ROUNDS, loads * THREADS * ROUNDS // 20)
     chains = Counter(record["additionalEventData"]["chain"] for record in records)
     assert len(chains) >= 2
     assert list(audit.glob("*.*.jsonl"))

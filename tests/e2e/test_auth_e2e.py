@@ -48,6 +48,21 @@ def test_no_signature(server: Production, attempt: Any) -> None:
     assert attempt(headers) == ("MissingAuthenticationTokenException", "Missing Authentication Token")
 
 
+@pytest.mark.parametrize(
+    ("media_type", "says"),
+    [
+        ("application/x-www-form-urlencoded; charset=utf-8", "<Code>RequestEntityTooLarge</Code>"),
+        ("application/x-amz-json-1.1", '"__type":"RequestEntityTooLargeException"'),
+    ],
+)
+def test_a_refusal_that_looks_at_no_operation_is_in_the_callers_protocol(
+    server: Production, media_type: str, says: str
+) -> None:
+    answer = server.raw(http_post({"Host": "localhost", "Content-Type": media_type}, b"x" * 300_000))
+    assert answer.status == 413
+    assert says in answer.body.decode()
+
+
 def test_wrong_secret(server: Production, attempt: Any) -> None:
     wrong = Access(server.root.key_id, server.root.secret[:-1] + "!")
     assert attempt(headers_of(server, wrong)) == ("InvalidSignatureException", MISMATCH)

@@ -134,7 +134,7 @@ def test_secrets_are_told_once_and_nowhere_else(server: Production, iam: Any) ->
 
 def test_an_access_key_whose_secret_the_caller_keeps(server: Production, iam: Any) -> None:
     iam.create_user(UserName="holder")
-    key_id = "KEPT0123456789abcdef"
+    key_id = "AKIAKEPT234567ABCDEF"
     made = Extended(server, AccessKeyId=key_id, PublicKey=PUBLIC_KEY).create_access_key(UserName="holder")["AccessKey"]
     assert (made["AccessKeyId"], made["SecretAccessKey"], made["Status"]) == (key_id, "", "Active")
     assert [key["AccessKeyId"] for key in iam.list_access_keys(UserName="holder")["AccessKeyMetadata"]] == [key_id]
@@ -148,7 +148,7 @@ def test_an_access_key_whose_secret_the_caller_keeps(server: Production, iam: An
 
 
 def test_such_a_key_signs_with_sigv4a_until_it_is_switched_off(server: Production, iam: Any) -> None:
-    access = Access("KEPTABCDEFGHIJKLMNOP", "a-secret-that-the-server-never-sees-012345")
+    access = Access("AKIAABCDEFGHIJKLMNOP", "a-secret-that-the-server-never-sees-012345")
     public = derive_public_key(access.key_id, access.secret)
     der = base64.b64encode(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
     iam.create_user(UserName="asymmetric")
@@ -163,10 +163,10 @@ def test_such_a_key_signs_with_sigv4a_until_it_is_switched_off(server: Productio
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"AccessKeyId": "KEPT0123456789abcdef"},
+        {"AccessKeyId": "AKIAKEPT234567ABCDEF"},
         {"PublicKey": PUBLIC_KEY},
         *(
-            {"AccessKeyId": "KEPT0123456789abcdef", "PublicKey": key}
+            {"AccessKeyId": "AKIAKEPT234567ABCDEF", "PublicKey": key}
             for key in (spki(ec.SECP256K1()), spki(ec.SECP384R1()), PUBLIC_KEY[:-8], PUBLIC_KEY[4:], "AAAA")
         ),
     ],
@@ -175,6 +175,26 @@ def test_such_a_key_signs_with_sigv4a_until_it_is_switched_off(server: Productio
 def test_only_a_public_key_on_p256_stands_for_a_secret(server: Production, iam: Any, arguments: Any) -> None:
     code_of(iam.create_user, UserName="wrong")
     assert code_of(Extended(server, **arguments).create_access_key, UserName="wrong") == "ValidationError"
+    assert iam.list_access_keys(UserName="wrong")["AccessKeyMetadata"] == []
+
+
+@pytest.mark.parametrize(
+    "key_id",
+    [
+        "ASIAABCDEFGHIJKLMNOP",
+        "AKIAABCDEFGHIJKLMNO",
+        "AKIAABCDEFGHIJKLMNOPQ",
+        "AKIAabcdefghijklmnop",
+        "AKIA0189018901890189",
+    ],
+    ids=["a session's", "short", "long", "small letters", "other digits"],
+)
+def test_an_access_key_id_has_the_form_of_ones_that_are_given_out(server: Production, iam: Any, key_id: str) -> None:
+    """IAM user guide, "IAM identifiers": AKIA is an access key's prefix, ASIA one's of temporary credentials."""
+    code_of(iam.create_user, UserName="wrong")
+    creating = Extended(server, AccessKeyId=key_id, PublicKey=PUBLIC_KEY).create_access_key
+    with refused("ValidationError", "AccessKeyId must be AKIA and 16 characters of A-Z and 2-7.", 400):
+        creating(UserName="wrong")
     assert iam.list_access_keys(UserName="wrong")["AccessKeyMetadata"] == []
 
 
@@ -253,7 +273,11 @@ def test_limits_of_a_provider(iam: Any) -> None:
         iam.get_open_id_connect_provider(OpenIDConnectProviderArn=f"{ARN}:user/limits.example.com")
 
 
-@pytest.mark.parametrize("jwks", ["{", "[]", '{"keys": 1}', '{"keys": ["x"]}', "{}"])
+@pytest.mark.parametrize(
+    "jwks",
+    ["{", "[]", '{"keys": 1}', '{"keys": ["x"]}', "{}", '{"keys":[{"x":' + "[" * 9000 + "]" * 9000 + "}]}"],
+    ids=lambda jwks: jwks[:16],
+)
 def test_keys_of_a_provider_are_a_key_set(server: Production, jwks: str) -> None:
     call = Extended(server, JWKS=jwks).create_open_id_connect_provider
     assert code_of(call, Url="https://keys.example.com") == "InvalidInput"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
-from iam_requests import ANN, ARN, BOUND, DOCUMENT, POLICY, PROVIDER, REQUESTS, TRUST, allow, populate
+from iam_requests import ANN, ARN, BOUND, DOCUMENT, POLICY, PROVIDER, REQUESTS, TAGS, TRUST, allow, populate
 from servers import ACCOUNT, Access, Production, code_of, refused
 
 from keyquorum.ops import registry
@@ -209,7 +209,8 @@ def test_tags_of_the_request_and_of_the_entity_decide(server: Production, iam: A
     own = {"StringEquals": {"iam:ResourceTag/team": "blue", "aws:ResourceTag/TEAM": "blue"}}
     asked = {"StringEquals": {"aws:RequestTag/team": "blue"}, "ForAllValues:StringEquals": {"aws:TagKeys": ["team"]}}
     iam.put_user_policy(UserName="tagger", PolicyName="a", PolicyDocument=allow("iam:DeleteRole", Condition=own))
-    iam.put_user_policy(UserName="tagger", PolicyName="b", PolicyDocument=allow("iam:CreateRole", Condition=asked))
+    making = allow(["iam:CreateRole", "iam:TagRole"], f"{ARN}:role/tagged", Condition=asked)
+    iam.put_user_policy(UserName="tagger", PolicyName="b", PolicyDocument=making)
     made = iam.create_access_key(UserName="tagger")["AccessKey"]
     tagger = server.client("iam", Access(made["AccessKeyId"], made["SecretAccessKey"]))
     blue, red = ([{"Key": "team", "Value": value}] for value in ("blue", "red"))
@@ -223,6 +224,37 @@ def test_tags_of_the_request_and_of_the_entity_decide(server: Production, iam: A
     refusal(tagger, "DeleteRole", {"RoleName": "absent"})
     iam.tag_role(RoleName="tagged", Tags=blue)
     tagger.delete_role(RoleName="tagged")
+
+
+_MADE: dict[str, dict[str, Any]] = {
+    "User": {"UserName": "marked"},
+    "Role": {"RoleName": "marked", "AssumeRolePolicyDocument": TRUST},
+    "Policy": {"PolicyName": "marked", "PolicyDocument": DOCUMENT},
+    "OpenIDConnectProvider": {"Url": "https://marked.example.com"},
+}
+
+
+@pytest.mark.parametrize("kind", _MADE)
+def test_who_may_not_tag_gives_no_tags_to_what_it_makes(server: Production, iam: Any, kind: str) -> None:
+    """IAM user guide, "IAM: Create new users only with specific tags": both permissions are needed. The words:
+    brefphp/bref, pull request 2028."""
+    name = f"maker-{kind}"
+    iam.create_user(UserName=name)
+    made = iam.create_access_key(UserName=name)["AccessKey"]
+    maker = server.client("iam", Access(made["AccessKeyId"], made["SecretAccessKey"]))
+    create = f"iam:Create{kind}"
+    iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=allow(create))
+    tags = [{"Key": "team", "Value": "admins"}]
+    told = refusal(maker, f"Create{kind}", {**_MADE[kind], "Tags": tags})
+    assert f"is not authorized to perform: iam:Tag{kind} on resource: " in told
+    assert told.endswith(f" because no identity-based policy allows the iam:Tag{kind} action")
+    iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=allow([create, f"iam:Tag{kind}"], f"{ARN}:x/*"))
+    refusal(maker, f"Create{kind}", {**_MADE[kind], "Tags": tags})
+    blue = allow(f"iam:Tag{kind}", Condition={"StringEquals": {"aws:RequestTag/team": "blue"}})
+    iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=allow(create))
+    iam.put_user_policy(UserName=name, PolicyName="q", PolicyDocument=blue)
+    refusal(maker, f"Create{kind}", {**_MADE[kind], "Tags": tags})
+    getattr(maker, xform_name(f"Create{kind}"))(**_MADE[kind], Tags=TAGS)
 
 
 def test_what_a_group_is_given_or_loses_counts_at_once(server: Production, iam: Any) -> None:

@@ -8,14 +8,16 @@ Sources: STS API reference, AssumeRoleWithWebIdentity; IAM user guide, "IAM and 
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
-from issuer import AUDIENCE, CONFIGURATION, KEY_SET, SUBJECT, Issuer, issuing, token
-from roles import ALICE, allow, assumed, document, federating, new_role, pass_time, trusting, user, using
+from http_wire import Wire
+from issuer import AUDIENCE, CONFIGURATION, KEY_SET, SUBJECT, Issuer, dripping, issuing, token
+from roles import ALICE, allow, assumed, document, federating, new_role, new_user, pass_time, trusting, user, using
 from servers import ACCOUNT, Production, Program, client, code_of, http_post, refused
 
 NOT_AUTHORIZED = "Not authorized to perform sts:AssumeRoleWithWebIdentity"
@@ -258,6 +260,31 @@ def test_strangers_cannot_make_it_ask_again_and_again(iam: Any, sts: Any) -> Non
             forged = token({"alg": "RS256", "kid": f"k{number}"}, issuer.claims(), issuer.rsa)
             assert code_of(exchange, sts=sts, role=role, text=forged) == "InvalidIdentityToken"
         assert issuer.asked[KEY_SET] == 1
+
+
+def test_issuers_that_drip_shut_nobody_out_and_do_not_keep_a_server_from_ending(
+    start: Callable[..., Production],
+) -> None:
+    """Each of their tokens once held a thread of those in which access keys are looked up, for ever."""
+    server = start()
+    iam = server.client("iam")
+    dave = new_user(iam, "Dave")
+    headers = {"Host": f"127.0.0.1:{server.port}", "Content-Type": "application/x-www-form-urlencoded"}
+    asked = {"Action": "AssumeRoleWithWebIdentity", "Version": "2011-06-15", "RoleSessionName": "ab"}
+    with ExitStack() as stack:
+        waiting: list[Wire] = []
+        for _ in range(12):
+            address = stack.enter_context(dripping(b"HTTP/1.1 200 OK\r\nX-A: "))
+            iam.create_open_id_connect_provider(Url=f"https://{address}", ClientIDList=[AUDIENCE])
+            text = Issuer(f"http://{address}").token()
+            form = urlencode({**asked, "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/any", "WebIdentityToken": text})
+            waiting.append(server.connect())
+            stack.callback(waiting[-1].sock.close)
+            waiting[-1].send(http_post(headers, form.encode()))
+        assert server.client("sts", dave).get_caller_identity()["Arn"] == user("Dave")
+        assert all(b"IDPCommunicationError" in wire.response().body for wire in waiting)
+        waiting[0].send(http_post(headers, form.encode()))
+        server.stop()
 
 
 def test_a_provider_that_is_removed_is_trusted_no_more(iam: Any, sts: Any) -> None:

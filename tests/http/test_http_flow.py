@@ -208,7 +208,9 @@ class TestRecords:
         server = serve()
         wire = server.connect()
         server.core.disk_full = True
-        assert wire.exchange(post(b"secret")).fault == INTERNAL
+        refusal = wire.exchange(post(b"secret"))
+        assert refusal.fault == INTERNAL
+        assert refusal.json["for"] == "application/x-amz-json-1.1"  # as the answer that was withheld
         assert wire.exchange(post(b"sleep 0.01")).fault == INTERNAL
         server.core.disk_full = False
         assert wire.exchange(post(b"again")).json["body"] == "again"
@@ -257,7 +259,7 @@ class TestShutdown:
 
 
 class TestLines:
-    @pytest.mark.parametrize(("line", "room"), [(b"strangers", 512), (b"computing", 64)])
+    @pytest.mark.parametrize(("line", "room"), [(b"strangers", 512), (b"federation", 128), (b"computing", 64)])
     def test_a_full_line_is_told_to_come_again_and_others_are_served(
         self, serve: Serve, line: bytes, room: int
     ) -> None:
@@ -266,9 +268,11 @@ class TestLines:
         try:
             wires = [server.connect() for _ in range(room + 5)]
             for wire in wires:
-                wire.send(post(line))
+                wire.send(post(line, b"Content-Type: x/y"))
             wait_until(lambda: len(answered(wires)) == 5)
-            assert [wire.response().fault for wire in answered(wires)] == [(400, "ThrottlingException")] * 5
+            refusals = [wire.response() for wire in answered(wires)]
+            assert [refusal.fault for refusal in refusals] == [(400, "ThrottlingException")] * 5
+            assert {refusal.json["for"] for refusal in refusals} == {"x/y"}
             for other in (b"sleep 0", b"fast"):
                 assert server.ask(post(other)).status == 200
         finally:

@@ -181,6 +181,17 @@ class TestSizes:
         server = serve(body_bytes=100_000)
         assert server.ask(get(b"/", b"Content-Length: 100001")).fault == TOO_LARGE
 
+    def test_a_refusal_is_in_the_protocol_of_the_request(self, serve: Serve) -> None:
+        """As far as that is known: what its headers say, if they have come, and nothing that an earlier one's said."""
+        server = serve(body_bytes=100, header_count=5)
+        form = b"Content-Type: application/x-www-form-urlencoded"
+        assert server.ask(post(b"x" * 101, form)).json["for"] == "application/x-www-form-urlencoded"
+        assert server.ask(post(b"x" * 101)).json["for"] == ""
+        assert server.ask(post(b"", form, *[b"X: y"] * 5)).json["for"] == "application/x-www-form-urlencoded"
+        wire = server.connect()
+        assert wire.exchange(post(b"x", form)).status == 200
+        assert wire.exchange(post(b"x" * 101)).json["for"] == ""
+
     def test_a_chunked_body_that_grows_too_large(self, serve: Serve) -> None:
         wire = serve(body_bytes=100_000).connect()
         wire.send(get(b"/", CHUNKED, method=b"POST"))

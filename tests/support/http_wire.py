@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network, IPv6Network
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import uvicorn
 
@@ -23,6 +23,11 @@ from keyquorum.server.protocol import KMSProtocol, Limits, uvicorn_options
 from keyquorum.server.workers import Workers
 
 JSON11 = b"application/x-amz-json-1.1"
+_LINES: dict[bytes, Literal["strangers", "federation", "computing"]] = {
+    b"strangers": "strangers",
+    b"federation": "federation",
+    b"computing": "computing",
+}
 
 
 class EchoCore:
@@ -44,9 +49,9 @@ class EchoCore:
                 raise WouldBlock
             with contextlib.suppress(ValueError):  # the fuzzer's numbers
                 time.sleep(min(float(argument), 1))
-        elif verb in (b"strangers", b"computing"):
+        elif verb in _LINES:
             if not may_block:
-                raise WouldBlock("strangers" if verb == b"strangers" else "computing")
+                raise WouldBlock(_LINES[verb])
             self.leave.wait(30)
         elif verb == b"block":
             raise WouldBlock
@@ -72,8 +77,9 @@ class EchoCore:
         self.records += records
         self.writes.append(len(records))
 
-    def refuse(self, error: KMSError) -> Answer:
-        body = json.dumps({"__type": error.code, "message": error.message}).encode()
+    def refuse(self, error: KMSError, content_type: bytes = b"") -> Answer:
+        shown = {"__type": error.code, "message": error.message, "for": content_type.decode("latin-1")}
+        body = json.dumps(shown).encode()
         return Answer(error.status, JSON11, body, "id-refused")
 
 

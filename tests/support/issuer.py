@@ -5,11 +5,13 @@ under test."""
 import base64
 import hmac
 import json
+import socket
+import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
@@ -108,8 +110,8 @@ class Issuer:
 
 
 @contextmanager
-def issuing() -> Iterator[Issuer]:
-    """An issuer that answers on a free port of this machine."""
+def issuing(tls: ssl.SSLContext | None = None) -> Iterator[Issuer]:
+    """An issuer that answers on a free port of this machine, as localhost if it is by TLS."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -123,11 +125,18 @@ def issuing() -> Iterator[Issuer]:
             self.end_headers()
             self.wfile.write(answer or b"")
 
+        def do_CONNECT(self) -> None:
+            issuer.asked[f"CONNECT {self.path}"] += 1
+            self.send_error(502)
+
         def log_message(self, *_: Any) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     issuer = Issuer(f"http://127.0.0.1:{server.server_port}")
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        issuer = Issuer(f"https://localhost:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
@@ -136,3 +145,34 @@ def issuing() -> Iterator[Issuer]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def dripping(begin: bytes) -> Iterator[str]:
+    """The address of what begins an answer, and goes on with it byte by byte for as long as anybody listens."""
+
+    def drip(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(4096)
+            connection.sendall(begin)
+            while not stopped.wait(0.02):
+                connection.sendall(b"a")
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                threads.append(threading.Thread(target=drip, args=(server.accept()[0],)))
+                threads[-1].start()
+
+    stopped = threading.Event()
+    server = socket.create_server(("127.0.0.1", 0))
+    threads = [threading.Thread(target=serve)]
+    threads[0].start()
+    try:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+    finally:
+        stopped.set()
+        server.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join()
+        server.close()

@@ -98,6 +98,8 @@ def _named(statement: Document, asked: Asked) -> set[str]:
     who = asked.who
     if "Principal" in statement:
         listed = _every(statement["Principal"])
+        if who.kind == "WebIdentityUser" and statement["Effect"] == "Allow":
+            return {"direct"} if who.federated in listed else set()
         return {"direct"} if "*" in listed else {how for p in listed for how in _is(p, who)}
     if "NotPrincipal" not in statement:
         return {"direct"}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from inprocess import InProcess
-from servers import ACCOUNT, Access
+from servers import ACCOUNT, Access, code_of
 
 from keyquorum.app import Service
 from keyquorum.config import Settings
@@ -106,6 +106,11 @@ class World:
         """The ARN of a new key of the administrator's account."""
         arn: str = self.by(ADMIN).create_key(Policy=policy, **members)["KeyMetadata"]["Arn"]
         return arn
+
+
+def encrypt(world: World, person: Person, key: str, **context: str) -> str:
+    """The error code of an Encrypt, or "" for a success."""
+    return code_of(world.by(person).encrypt, KeyId=key, Plaintext=b"x", EncryptionContext=context)
 
 
 def write_seed(directory: Path, *people: Person) -> Path:

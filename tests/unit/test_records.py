@@ -12,9 +12,11 @@ import pytest
 from audit_lines import written
 from direct import ACCOUNT, REGION, Direct, development, unsigned
 
+from keyquorum.api import EncryptRequest
 from keyquorum.app import Service
 from keyquorum.config import Settings
-from keyquorum.model import ASSUMED_ROLE, USER, WEB_IDENTITY, Caller, HttpRequest, Session
+from keyquorum.errors import AccessDeniedException
+from keyquorum.model import ASSUMED_ROLE, USER, WEB_IDENTITY, Answer, Caller, HttpRequest, Session
 from keyquorum.ops.operation import Call
 from keyquorum.recording import Trace
 
@@ -246,6 +248,31 @@ def test_a_key_policy_is_recorded_whole(tmp_path: Path) -> None:
     record = written(tmp_path / "audit")[-1]
     assert record["requestParameters"] == {"keyId": key_id, "policy": policy}
     assert 30_000 < len(policy) < 32_768
+
+
+@pytest.mark.parametrize("half", ["\ud800", "a\udfff"])
+def test_a_refusal_is_recorded_whatever_was_sent(kms: Direct, half: str) -> None:
+    """Half a surrogate pair cannot be written down. What else there is to say is said."""
+    caller = Caller(ACCOUNT, REGION, f"arn:{half}", f"AIDA{half}", USER)
+    call = Call(kms.service.pipeline._services, caller, 1.7e9, "request", may_wait=True)
+    trace = Trace(call, "kms.amazonaws.com", "Encrypt", unsigned("Encrypt", {}))
+    trace.request = EncryptRequest(key_id=half, plaintext=b"x")
+    with pytest.raises(UnicodeEncodeError):
+        trace.record(AccessDeniedException("no"))
+    record = json.loads(trace.refused(AccessDeniedException(half)))
+    assert (record["eventName"], record["errorCode"]) == ("Encrypt", "AccessDeniedException")
+    assert (record["requestID"], record["eventID"]) == ("request", trace.event_id)
+    assert record["userIdentity"]["principalId"] == f"AIDA{half.replace(half[-1], '?')}"
+    assert record["recipientAccountId"] == ACCOUNT
+    assert list(record)[-1] == "additionalEventData"
+
+
+def test_what_is_shown_of_requests_and_answers_holds_no_secret() -> None:
+    token = (b"x-amz-security-token", b"a-session-token")
+    shown = repr(HttpRequest(b"POST", b"/?a-query", [token], SECRET, "192.0.2.7"))
+    shown += repr(Answer(200, b"text/xml", b"<SecretAccessKey>a-secret", "request", b"a-record"))
+    assert not any(secret in shown for secret in ("a-session-token", "plaintext", "a-secret", "a-record", "a-query"))
+    assert "request" in shown
 
 
 def identity_of(kms: Direct, caller: Caller) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from direct import ACCOUNT, Direct, development
+from iam_requests import PUBLIC_KEY
 from sigv4_requests import signed_by_botocore
 
 from keyquorum import seed
@@ -228,6 +229,21 @@ def test_nothing_of_a_faulty_file_is_applied(tmp_path: Path) -> None:
     with pytest.raises(SeedError, match=r"\[\[key\]\] number 4, id"):
         Service(Settings(data=tmp_path / "data", seed=path))
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    "mine",
+    ['secret_access_key = "another-secret"', f'public_key = "{PUBLIC_KEY}"'],
+    ids=["with a secret", "without"],
+)
+def test_an_access_key_of_somebody_else_is_not_taken_for_the_users(tmp_path: Path, mine: str) -> None:
+    """Whoever has it could go on signing in another's name."""
+    Service(Settings(data=tmp_path / "data", seed=seeded(tmp_path))).close()
+    other = f'[[user]]\nname = "bob"\naccess_key_id = "AKIAIOSFODNN7EXAMPLE"\n{mine}\n'
+    for name in (other, other + 'account = "444455556666"\n'):
+        with pytest.raises(SeedError, match=r"\[\[user\]\] number 1, access_key_id: belongs to another principal"):
+            Service(Settings(data=tmp_path / "data", seed=seeded(tmp_path, name)))
+    Service(Settings(data=tmp_path / "data", seed=seeded(tmp_path))).close()
 
 
 def test_a_reset_brings_the_seed_back(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is not known yet, and what computes for long, waits in a short line of its own; nobody else waits behind it."""
+"""Who is not known yet, whose issuer has to be asked, and what computes for long, waits in a short line of its own; nobody else waits behind it."""
 
 import os
 import threading
@@ -10,7 +10,7 @@ from http_wire import wait_until
 
 from keyquorum.server.workers import Workers
 
-BOUNDED = {"strangers": 512, "computing": 64}
+BOUNDED = {"strangers": 512, "federation": 128, "computing": 64}
 CONNECTIONS = 1_000
 
 

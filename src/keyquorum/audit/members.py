@@ -46,6 +46,7 @@ _IDENTITIES: Final = """
 """
 _SESSIONS: Final = """
     roleArn roleSessionName durationSeconds externalId serialNumber sourceIdentity providerId transitiveTagKeys
+    principalTags incomingTransitiveTags
     credentials assumedRoleUser assumedRoleId subjectFromWebIdentityToken provider audience packedPolicySize
 """
 _DOCUMENTS: Final = "policy policyDocument assumeRolePolicyDocument"

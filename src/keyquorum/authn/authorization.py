@@ -36,6 +36,7 @@ SKEW: Final = 300  # seconds either way, both ends included
 _CREDENTIALS: Final = {SIGV4: "keyid/date/region/service/term", SIGV4A: "keyid/date/service/term"}
 # Far above what any SDK sends. It bounds what the caches below can hold.
 _MAX_AUTHORIZATION: Final = 4096
+_MAX_REGIONS: Final = 64  # patterns of Regions that one signature is for: more than there are Regions
 
 _REGION: Final = re.compile(rb"([a-z]+-){2,3}\d+")  # RegionType of the KMS model
 # accessKeyIdType of the IAM model but for its minimum: the lookup decides.
@@ -179,7 +180,10 @@ def _credential(algorithm: bytes, credential: bytes, service: bytes) -> _Credent
 
 
 def _region_set(value: bytes) -> tuple[str, ...]:
-    return tuple(filter(None, value.strip(b" \t").decode("latin-1").split(",")))
+    found = tuple(filter(None, value.strip(b" \t").decode("latin-1").split(",")))
+    if len(found) > _MAX_REGIONS:
+        raise IncompleteSignatureException(f"X-Amz-Region-Set header names more than {_MAX_REGIONS} Regions.")
+    return found
 
 
 # -- time

@@ -88,7 +88,10 @@ class Authenticator:
         self._region = region
         self._stand_in = stand_in
         self._regions = regions
+        # Two caches, so that what one kind of credential is called can never be found as another's.
         self._cache: Cache[Credential] = Cache(store.database.generations, _CACHED)
+        self._session_cache: Cache[Credential] = Cache(store.database.generations, _CACHED)
+        self._proved: dict[str, None] = {}  # access keys that have verified a request: no strangers' any more
         self.used: dict[str, LastUse] = {}
 
     def authenticate(
@@ -118,6 +121,10 @@ class Authenticator:
         if session is None:
             name = credential.access_key_id
             self.used[name] = LastUse(name, now, signed.service, caller.region)
+            if name not in self._proved:
+                if len(self._proved) >= _CACHED:
+                    self._proved.clear()
+                self._proved[name] = None
         elif now >= session.expires_at:
             raise ExpiredTokenException("The security token included in the request is expired")
         elif service == b"iam" and caller.kind != ASSUMED_ROLE and session.mfa_at is None:
@@ -147,9 +154,12 @@ class Authenticator:
 
     def sweep(self) -> None:
         self._cache.sweep()
+        self._session_cache.sweep()
 
     def clear(self) -> None:
         self._cache.clear()
+        self._session_cache.clear()
+        self._proved.clear()
         self.used.clear()
 
     def _check(self, region: str) -> None:
@@ -187,29 +197,47 @@ class Authenticator:
         return caller
 
     def _long_term(self, access_key_id: str, *, may_block: bool) -> Credential | None:
-        return self._fetch(access_key_id, lambda c: self._load(c, access_key_id), "strangers", may_block=may_block)
+        """A change to the account's identities makes nobody a stranger who was known before."""
+        credential = self._fetch(
+            self._cache,
+            access_key_id,
+            lambda c: self._load(c, access_key_id),
+            "callers" if access_key_id in self._proved else "strangers",
+            may_block=may_block,
+        )
+        if credential is None:
+            self._proved.pop(access_key_id, None)
+        return credential
 
     def _temporary(self, access_key_id: str, token: bytes, *, may_block: bool) -> Credential | None:
         """The credential that a session token stands for, or None for one that was not issued here. One that was, and
         is of another access key, or of a user or role that is gone, is refused."""
         name = token.decode("latin-1")
-        credential = self._cache.get(name)
+        credential = self._session_cache.get(name)
         if credential is None:
             temporary = sessions.open_token(self._keyring, token)
             if temporary is None:
                 return None
             # Whoever has a token that opens is no stranger.
-            credential = self._fetch(name, lambda c: self._of_session(c, temporary), "callers", may_block=may_block)
+            credential = self._fetch(
+                self._session_cache, name, lambda c: self._of_session(c, temporary), "callers", may_block=may_block
+            )
         if credential is None or credential.access_key_id != access_key_id:
             raise _unknown()
         return credential
 
     def _fetch(
-        self, name: str, load: Callable[[sa.Connection], Credential | None], pool: Pool, *, may_block: bool
+        self,
+        cache: Cache[Credential],
+        name: str,
+        load: Callable[[sa.Connection], Credential | None],
+        pool: Pool,
+        *,
+        may_block: bool,
     ) -> Credential | None:
         try:
             return self._store.fetch(
-                self._cache, name, load, may_block=may_block, under=lambda c: identities_name(c.principal.account)
+                cache, name, load, may_block=may_block, under=lambda c: identities_name(c.principal.account)
             )
         except WouldBlock:
             raise WouldBlock(pool) from None

@@ -8,8 +8,8 @@ from typing import Final
 
 from keyquorum import jwks
 from keyquorum.authn import web_identity
-from keyquorum.errors import InvalidIdentityTokenException, ValidationException, WouldBlock
-from keyquorum.jwks import KeySets
+from keyquorum.errors import InvalidIdentityTokenException, ValidationException
+from keyquorum.jwks import KeySetError, KeySets
 from keyquorum.model import WEB_IDENTITY, Caller, OIDCProvider, Session
 from keyquorum.store.store import Store
 
@@ -24,13 +24,12 @@ class Federation:
         self._key_sets = key_sets
         self._region = region
 
-    def authenticate(self, role_arn: str, text: str, now: float, *, may_block: bool) -> Caller:
-        """Whom the token is about, if it comes from a provider that the role's account trusts.
+    def authenticate(self, role_arn: str, text: str, now: float) -> Caller:
+        """Whom the token is about, if it comes from a provider that the role's account trusts. It may wait, for the
+        database and for the provider.
 
-        Raises as ``web_identity`` does, ValidationException, IDPCommunicationErrorException and WouldBlock.
+        Raises as ``web_identity`` does, ValidationException and IDPCommunicationErrorException.
         """
-        if not may_block:
-            raise WouldBlock("strangers")
         token = web_identity.read(text)
         account = role_arn.removeprefix(_ROLE).partition(":")[0]
         if not role_arn.startswith(_ROLE):
@@ -66,4 +65,7 @@ class Federation:
     def _keys(self, provider: OIDCProvider, token: web_identity.Token) -> jwks.Keys:
         if provider.jwks is None:
             return self._key_sets.get(token.issuer, token.key_id)
-        return jwks.parse(provider.jwks)
+        try:
+            return jwks.parse(provider.jwks)
+        except KeySetError:
+            raise web_identity.no_key() from None

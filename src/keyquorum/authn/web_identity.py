@@ -10,7 +10,9 @@ condition context keys", "Pass session tags in AWS STS" and "Monitor and control
 RFC 7515, RFC 7519; OpenID Connect Core 1.0, 2.
 """
 
+import json
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -32,6 +34,9 @@ _NO_KEY: Final = (
 )
 _SKEW: Final = 300  # seconds that an issuer's clock may be ahead of ours
 _LONGEST_NAME: Final = 255
+_LONGEST_TAG_KEY: Final = 128
+_LONGEST_TAG_VALUE: Final = 256
+_MOST_TAGS: Final = 50
 
 #: Algorithm -> type of its key, and its curve.
 _ALGORITHMS: Final = {
@@ -78,16 +83,25 @@ class WebIdentity(Struct, frozen=True):
 
 
 def read(text: str) -> Token:
-    """What a token says of itself. Raises InvalidIdentityTokenException."""
+    """What a token says of itself. Raises InvalidIdentityTokenException, for half a surrogate pair as well: JSON can
+    write one, and nothing that a text goes into later can."""
     try:
         parts = jwt.decode_complete(text, options={"verify_signature": False})
-    except (jwt.PyJWTError, RecursionError):
+        header, claims = parts["header"], parts["payload"]
+        json.dumps((header, claims), ensure_ascii=False).encode()
+    except (jwt.PyJWTError, RecursionError, UnicodeEncodeError):
         raise InvalidIdentityTokenException(_NO_JWT) from None
-    header, claims = parts["header"], parts["payload"]
     algorithm, key_id, issuer = header.get("alg"), header.get("kid"), claims.get("iss")
-    if algorithm not in _ALGORITHMS or not isinstance(issuer, str) or not isinstance(key_id, str | None):
+    if not isinstance(algorithm, str) or algorithm not in _ALGORITHMS:
+        raise InvalidIdentityTokenException(_NO_JWT)
+    if not isinstance(issuer, str) or not isinstance(key_id, str | None):
         raise InvalidIdentityTokenException(_NO_JWT)
     return Token(text, algorithm, key_id, issuer, claims)
+
+
+def no_key() -> InvalidIdentityTokenException:
+    """What is answered where no key of the provider could have signed the token."""
+    return InvalidIdentityTokenException(_NO_KEY)
 
 
 def verify(token: Token, keys: Iterable[Mapping[str, Any]]) -> None:
@@ -104,16 +118,16 @@ def verify(token: Token, keys: Iterable[Mapping[str, Any]]) -> None:
         and (token.key_id is None or key.get("kid") == token.key_id)
     ]
     if len(fitting) != 1:
-        raise InvalidIdentityTokenException(_NO_KEY)
+        raise no_key()
     try:
         key = jwt.PyJWK(dict(fitting[0]), token.algorithm)
     except (jwt.PyJWTError, TypeError, ValueError):
-        raise InvalidIdentityTokenException(_NO_KEY) from None
+        raise no_key() from None
     public = key.key
     if not isinstance(public, ec.EllipticCurvePublicKey) and not (
         isinstance(public, rsa.RSAPublicKey) and public.key_size in _RSA_BITS
     ):
-        raise InvalidIdentityTokenException(_NO_KEY)
+        raise no_key()
     try:
         jwt.PyJWS().decode(token.text, key, algorithms=[token.algorithm])
     except jwt.PyJWTError:
@@ -186,7 +200,7 @@ def _texts(value: object) -> tuple[str, ...]:
 
 def _session_tags(claims: Mapping[str, Any]) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
     """Session tags, and the keys of those that are transitive, from either form of the claim: one object, or a claim
-    for each of its members."""
+    for each of its members. They are what AssumeRole would take (STS API reference, Tag)."""
     nested = claims.get(_TAGS, {})
     if not isinstance(nested, dict):
         raise IDPRejectedClaimException(f"The claim {_TAGS} is not an object")
@@ -201,8 +215,19 @@ def _session_tags(claims: Mapping[str, Any]) -> tuple[tuple[tuple[str, str], ...
         values = _texts(value)
         if len(values) != 1:
             raise IDPRejectedClaimException(f"The session tag {key} does not have one value")
+        if not (key and _is_tag_text(key, _LONGEST_TAG_KEY) and _is_tag_text(values[0], _LONGEST_TAG_VALUE)):
+            raise IDPRejectedClaimException(
+                "A session tag has a key of 1 to 128 characters and a value of at most 256, which are letters, numbers,"
+                " spaces and _.:/=+-@"
+            )
         found.append((key, values[0]))
+    if len(found) > _MOST_TAGS or len(transitive) > _MOST_TAGS:
+        raise IDPRejectedClaimException(f"A session has at most {_MOST_TAGS} tags.")
     return tuple(found), transitive
+
+
+def _is_tag_text(text: str, longest: int) -> bool:
+    return len(text) <= longest and all(c in "_.:/=+-@" or unicodedata.category(c)[0] in "LZN" for c in text)
 
 
 def _source_identity(claims: Mapping[str, Any]) -> str | None:

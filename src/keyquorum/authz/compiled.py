@@ -8,20 +8,32 @@ Source: IAM user guide, "IAM JSON policy element reference"; "AWS JSON policy el
 
 from collections.abc import Callable, Mapping
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from keyquorum.authz.conditions import compile_condition
-from keyquorum.authz.matching import Context, Matcher, Token, Variable, glob, is_fixed, resolve, tokens
+from keyquorum.authz.matching import Context, Matcher, Token, Variable, fold, glob, is_fixed, resolve, tokens, weight
 from keyquorum.authz.policy import Policy, Statement
 from keyquorum.authz.principals import Principals
+from keyquorum.authz.work import UNBOUNDED, Work
 from keyquorum.model import ROOT, SERVICE
 
 ROLE: Final = "AssumedRole"
 WEB_IDENTITY: Final = "WebIdentityUser"
 WITHOUT_ACCOUNT: Final = frozenset({SERVICE, WEB_IDENTITY})
 """Those whom a resource-based policy alone can allow anything: no account stands behind them."""
+
+
+class Pairs:
+    """The pairs of an encryption context, or of a constraint on one: keys without case, values with it. ``listed`` is
+    in order, and no dict: keys that differ in case alone are two pairs."""
+
+    __slots__ = ("listed", "unique")
+
+    def __init__(self, context: Mapping[str, str]) -> None:
+        self.listed: Final = sorted([(fold(key), value) for key, value in context.items()])
+        self.unique: Final = frozenset(self.listed)
 
 
 class GrantTerms(Struct, frozen=True):
@@ -42,7 +54,7 @@ class Request:
     CreateGrant is asked for: without it, no grant allows that.
     """
 
-    __slots__ = ("action", "context", "creates", "encryption_context", "resource_account", "resources")
+    __slots__ = ("_encryption_context", "_pairs", "action", "context", "creates", "resource_account", "resources")
 
     def __init__(
         self,
@@ -59,8 +71,18 @@ class Request:
         self.resource_account: Final = resource_account
         self.resources: Final = (resource_arn or "*", *other_arns)
         self.context: Final = context
-        self.encryption_context: Final = encryption_context
         self.creates: Final = creates
+        self._encryption_context = encryption_context
+        self._pairs: tuple[Pairs, Pairs | None, Pairs | None] | None = None
+
+    def pairs(self) -> tuple[Pairs, Pairs | None, Pairs | None]:
+        """Of the request's encryption context, and of the constraints of the grant that it creates: made once, however
+        many grants are asked."""
+        if self._pairs is None:
+            terms = (self.creates.equals, self.creates.subset) if self.creates is not None else (None, None)
+            equals, subset = (None if term is None else Pairs(term) for term in terms)
+            self._pairs = Pairs(self._encryption_context()), equals, subset
+        return self._pairs
 
 
 class Subject(Struct, frozen=True):
@@ -71,8 +93,7 @@ class Subject(Struct, frozen=True):
     ``federated`` is the provider that a token for AssumeRoleWithWebIdentity came from. ``sessions`` are the session
     policies that were passed, none if none were. ``tags`` are the principal's, ``issued_at`` is when temporary
     credentials were, and ``mfa_at`` when they saw a second factor; seconds since the epoch. ``source_identity`` and
-    ``claims``, condition keys that came with a web identity's token, are of who opened the session. ``ready`` is the
-    evaluator's: what it found out about the policies before.
+    ``claims``, condition keys that came with a web identity's token, are of who opened the session.
     """
 
     kind: str
@@ -91,7 +112,6 @@ class Subject(Struct, frozen=True):
     mfa_at: float | None = None
     source_identity: str | None = None
     claims: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    ready: dict[str, Any] = field(default_factory=dict)
 
 
 class Level(IntEnum):
@@ -139,20 +159,22 @@ def _spared(principals: Principals, names: frozenset[str], subject: Subject) -> 
 
 
 class Applicable:
-    """One statement, and whether it applies."""
+    """One statement, and whether it applies. ``work`` is what it costs to ask, of a request whose values are short."""
 
-    __slots__ = ("_actions", "_conditions", "_level", "_resources", "deny", "index", "sid")
+    __slots__ = ("_actions", "_conditions", "_level", "_resources", "deny", "index", "sid", "work")
 
     def __init__(self, index: int, statement: Statement, variables: bool, bound: Mapping[str, str] | None) -> None:
         self.index = index
         self.sid = statement.sid
         self.deny = statement.effect == "Deny"
         self._actions = _actions(statement)
-        self._resources = _resources(statement, variables)
-        self._conditions = [
+        self._resources, work = _resources(statement, variables)
+        conditions = [
             compile_condition(condition, allows=not self.deny, variables=variables)
             for condition in statement.conditions
         ]
+        self._conditions = [test for test, _ in conditions]
+        self.work = _STATEMENT + work + sum([work for _, work in conditions])
         self._level = _principals(statement, bound)
 
     def about(self, action: str) -> bool:
@@ -162,7 +184,9 @@ class Applicable:
         return self._level(subject)
 
     def holds(self, request: Request) -> bool:
-        """Whether resource and conditions apply; the action is ``about``'s, principals are ``level``'s."""
+        """Whether resource and conditions apply; the action is ``about``'s, principals are ``level``'s. Raises
+        TooMuchWork."""
+        request.context.work.spend(self.work)
         if self._resources is not None and not self._resources(request):
             return False
         for test in self._conditions:  # noqa: SIM110 - the hot path: a generator costs more than a test
@@ -176,37 +200,47 @@ Statements = tuple[tuple[Applicable, ...], tuple[Applicable, ...]]
 #: For one action and subject: the statements that deny it, and those that allow it, each with how it names the subject.
 Naming = tuple[tuple[Applicable, ...], tuple[tuple[Level, Applicable], ...]]
 
+# What is remembered of one policy: so many actions; so many subjects, and about so many statements for all of them.
+_ACTIONS: Final = 512
 _SUBJECTS: Final = 512
+_NAMED: Final = 8192
+
+# Units of work.
+_STATEMENT: Final = 256
+_PATTERN: Final = 256
 
 
 class Compiled:
-    """A policy made ready.
+    """A policy made ready. ``work`` is what it costs to find the statements for an action.
 
     ``bound`` maps the ARNs of users, roles and sessions in a resource-based policy to the unique IDs that they had when
     it was put: one that is not there any more names nobody, whoever got its name since. Without it ARNs are compared.
     """
 
-    __slots__ = ("_naming", "_statements", "_using")
+    __slots__ = ("__weakref__", "_naming", "_statements", "_using", "work")
 
     def __init__(self, policy: Policy, bound: Mapping[str, str] | None = None) -> None:
         variables = policy.version == "2012-10-17"
         self._statements = [Applicable(i, s, variables, bound) for i, s in enumerate(policy.statements)]
+        self.work = sum([_PATTERN * (1 + len(s.actions or s.not_actions or ())) for s in policy.statements])
         self._using: dict[str, Statements] = {}
         self._naming: dict[tuple[str, str, str | None, str | None, str | None, frozenset[str], bool], Naming] = {}
 
-    def using(self, action: str) -> Statements:
-        """The statements that deny and those that allow ``action``, given in lower case. Actions are few: they are
-        those that the server has, not what a request says."""
+    def using(self, action: str, work: Work = UNBOUNDED) -> Statements:
+        """The statements that deny and those that allow ``action``, given in lower case. Raises TooMuchWork."""
         known = self._using.get(action)
         if known is None:
+            work.spend(self.work)
             about = [s for s in self._statements if s.about(action)]
             known = tuple(s for s in about if s.deny), tuple(s for s in about if not s.deny)
+            if len(self._using) >= _ACTIONS:
+                self._using.clear()
             self._using[action] = known
         return known
 
-    def naming(self, action: str, subject: Subject) -> Naming:
-        """Those of them that name ``subject``; what names it most directly allows first."""
-        # All that a level is made from. Of the subjects that come and go so many are remembered at most.
+    def naming(self, action: str, subject: Subject, work: Work = UNBOUNDED) -> Naming:
+        """Those of them that name ``subject``; what names it most directly allows first. Raises TooMuchWork."""
+        # All that a level is made from.
         key = (
             action,
             subject.arn,
@@ -218,11 +252,12 @@ class Compiled:
         )
         known = self._naming.get(key)
         if known is None:
-            denies, allows = self.using(action)
+            denies, allows = self.using(action, work)
+            work.spend(_PATTERN * (len(denies) + len(allows)))
             levels = [(level, s) for s in allows if (level := s.level(subject))]
             levels.sort(key=lambda of: -of[0])
             known = tuple(s for s in denies if s.level(subject)), tuple(levels)
-            if len(self._naming) >= _SUBJECTS:
+            if len(self._naming) >= min(_SUBJECTS, _NAMED // (1 + len(self._statements))):
                 self._naming.clear()
             self._naming[key] = known
         return known
@@ -249,18 +284,18 @@ def _misplaced(parts: tuple[Token, ...]) -> bool:
     return False
 
 
-def _resources(statement: Statement, variables: bool) -> Callable[[Request], bool] | None:
-    """Whether the resource is meant; None where it always is.
+def _resources(statement: Statement, variables: bool) -> tuple[Callable[[Request], bool] | None, int]:
+    """Whether the resource is meant, None where it always is, and the work of finding out.
 
     A KMS ARN has no colon but those between its parts, and a policy must write as many: ``*`` cannot reach across one.
     """
     if statement.resources is None and statement.not_resources is None:
-        return None  # a trust policy speaks of its own role alone
+        return None, 0  # a trust policy speaks of its own role alone
     inverted = statement.resources is None
     patterns = statement.not_resources if inverted else statement.resources
     parsed = [tokens(pattern, variables=variables, wildcards=True) for pattern in patterns or ()]
     if not inverted and "*" in (patterns or ()):
-        return None
+        return None, 0
     fixed = [glob(parts) for parts in parsed if is_fixed(parts)]
     open_ = [() if _misplaced(parts) else parts for parts in parsed if not is_fixed(parts)]
     careful = inverted and statement.effect == "Allow"
@@ -284,7 +319,12 @@ def _resources(statement: Statement, variables: bool) -> Callable[[Request], boo
                     return not inverted
         return inverted
 
-    return test
+    return test, sum([weight(parts) * (_FIXED if is_fixed(parts) else _OPEN) for parts in parsed])
+
+
+# For each of a pattern's weight, in units of work: to look for it in the names of a resource; to make it ready before.
+_FIXED: Final = 32
+_OPEN: Final = 128
 
 
 def _principals(statement: Statement, bound: Mapping[str, str] | None) -> Callable[[Subject], Level]:
@@ -297,4 +337,14 @@ def _principals(statement: Statement, bound: Mapping[str, str] | None) -> Callab
         names = frozenset([bound[arn] for arn in principals.arns if arn in bound])
     if inverted:
         return lambda subject: Level.NONE if _spared(principals, names, subject) else Level.DIRECT
-    return lambda subject: named(principals, names, subject)
+    if statement.effect == "Deny":
+        return lambda subject: named(principals, names, subject)
+    return lambda subject: _let_in(principals, names, subject)
+
+
+def _let_in(principals: Principals, names: frozenset[str], subject: Subject) -> Level:
+    """As ``named``, but whoever comes with a web identity's token has to be named by its provider: a role for "*" is not
+    meant for all the workloads of every provider that its account has for other roles."""
+    if subject.kind == WEB_IDENTITY and subject.federated not in principals.federated:
+        return Level.NONE
+    return named(principals, names, subject)

@@ -19,6 +19,9 @@ from msgspec import Struct
 
 from keyquorum.authz.document import SYNTAX, Number, refuse, string
 
+LONGEST_KEY: Final = 512
+"""Characters of a condition key: four times what a tag's can have."""
+
 Quantifier = Literal["", "ForAnyValue", "ForAllValues"]
 
 
@@ -48,7 +51,7 @@ def parse_conditions(block: object) -> tuple[Condition, ...]:
         if not isinstance(keys, dict):
             refuse(SYNTAX, "condition operator without keys")
         for key, given in keys.items():
-            if not _CONDITION_KEY.fullmatch(string(key)):
+            if len(string(key)) > LONGEST_KEY or not _CONDITION_KEY.fullmatch(key):
                 refuse(SYNTAX, "condition key")
             values = tuple(map(_value, given if isinstance(given, list) else [given]))
             # Whether an empty list matches all or nothing is not documented: in a Deny either guess would be unsafe.

@@ -14,29 +14,45 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from keyquorum.authz.condition_elements import Condition
-from keyquorum.authz.matching import Context, Matcher, Token, fold, glob, is_fixed, literal, resolve, tokens
+from keyquorum.authz.matching import SHORT, Context, Matcher, Token, fold, glob, is_fixed, literal, resolve, tokens
+from keyquorum.authz.matching import weight as weight_of
 
 Test = Callable[[Context], bool]
 
-#: The policy's values as a matcher for those of a request, whose context has what the policy's variables stand for.
-_Match = Callable[[Context], Matcher]
-_Prepare = Callable[[tuple[str, ...], bool], _Match]
+
+class _Weighed(NamedTuple):
+    """A matcher, and what a value costs it for each of its characters, in quarters of a unit of work."""
+
+    matches: Matcher
+    weight: int
 
 
-def compile_condition(condition: Condition, *, allows: bool, variables: bool) -> Test:
-    """The test that ``condition`` is, in a statement that ``allows`` or denies.
+class _Prepared(NamedTuple):
+    """The policy's values made ready: those that are ``fixed``, or, where there are some with variables, all of them
+    for a request's context."""
+
+    fixed: _Weighed
+    all: Callable[[Context], _Weighed] | None = None
+
+
+_Prepare = Callable[[tuple[str, ...], bool], _Prepared]
+
+
+def compile_condition(condition: Condition, *, allows: bool, variables: bool) -> tuple[Test, int]:
+    """The test that ``condition`` is, in a statement that ``allows`` or denies, and the work that it is for a single
+    short value. For what is more it asks the context.
 
     ``variables``: whether the policy's version has policy variables.
     """
     key, if_exists, quantifier = fold(condition.key), condition.if_exists, condition.quantifier
     if condition.operator == "Null":
         wanted = {value.lower() == "true" for value in condition.values}
-        return lambda context: (not context[key]) in wanted
+        return lambda context: (not context[key]) in wanted, _TEST
     prepare, negated = _OPERATORS[condition.operator]
-    match = prepare(condition.values, variables)
+    fixed, every_value = prepare(condition.values, variables)
     # "...returns true if there are no keys in the request" is said of ForAllValues, "returns false" of ForAnyValue.
     absent = if_exists or (quantifier == "ForAllValues") or (negated and not quantifier)
     every = quantifier == "ForAllValues" or (not quantifier and allows)
@@ -45,58 +61,77 @@ def compile_condition(condition: Condition, *, allows: bool, variables: bool) ->
         values = context[key]
         if not values:
             return absent
-        matches = match(context)
+        matches, weight = fixed if every_value is None else every_value(context)
         if len(values) == 1:
-            return matches(values[0]) is not negated
+            value = values[0]
+            if len(value) > SHORT:
+                context.work.spend(weight * (len(value) + SHORT) >> 2)
+            return matches(value) is not negated
+        context.work.spend(weight * (sum(map(len, values)) + SHORT * len(values)) >> 2)
         results = (matches(value) is not negated for value in values)
         return all(results) if every else any(results)
 
-    return test
+    return test, _TEST + (fixed.weight * SHORT >> 2)
+
+
+_TEST: Final = 256
+"""Units of work."""
+_LOOKUP: Final = 16
+"""The weight of a comparison with any number of values at once."""
 
 
 # -- text
 
 
-def _text(wildcards: bool, make: Callable[[list[tuple[Token, ...]]], Matcher]) -> _Prepare:
+def _text(wildcards: bool, make: Callable[[list[tuple[Token, ...]]], _Weighed]) -> _Prepare:
     """An operator on text: ``make`` makes one matcher of all alternatives. Those with variables are resolved once for
     a request, however many values it has."""
 
-    def prepare(values: tuple[str, ...], variables: bool) -> _Match:
+    def prepare(values: tuple[str, ...], variables: bool) -> _Prepared:
         parsed = [tokens(value, variables=variables, wildcards=wildcards) for value in values]
         fixed = make([parts for parts in parsed if is_fixed(parts)])
         open_ = [parts for parts in parsed if not is_fixed(parts)]
         if not open_:
-            return lambda _context: fixed
+            return _Prepared(fixed)
+        written = sum(map(weight_of, open_))
 
-        def match(context: Context) -> Matcher:
+        def every_value(context: Context) -> _Weighed:
+            context.work.spend(written * _MAKING)
             resolved = make([known for parts in open_ if (known := resolve(parts, context)) is not None])
-            return lambda value: fixed(value) or resolved(value)
+            return _Weighed(
+                lambda value: fixed.matches(value) or resolved.matches(value), fixed.weight + resolved.weight
+            )
 
-        return match
+        return _Prepared(fixed, every_value)
 
     return prepare
 
 
-def _equal(alternatives: list[tuple[Token, ...]]) -> Matcher:
-    return frozenset(map(literal, alternatives)).__contains__
+_MAKING: Final = 32
+"""Units of work, for each of a text's weight, to make a matcher of it."""
 
 
-def _equal_folded(alternatives: list[tuple[Token, ...]]) -> Matcher:
+def _equal(alternatives: list[tuple[Token, ...]]) -> _Weighed:
+    return _Weighed(frozenset(map(literal, alternatives)).__contains__, _LOOKUP)
+
+
+def _equal_folded(alternatives: list[tuple[Token, ...]]) -> _Weighed:
     texts = frozenset([fold(literal(parts)) for parts in alternatives])
-    return lambda value: fold(value) in texts
+    return _Weighed(lambda value: fold(value) in texts, _LOOKUP)
 
 
-def _like(alternatives: list[tuple[Token, ...]]) -> Matcher:
-    return _any([glob(parts) for parts in alternatives])
+def _like(alternatives: list[tuple[Token, ...]]) -> _Weighed:
+    return _any([glob(parts) for parts in alternatives], alternatives)
 
 
-def _arn(alternatives: list[tuple[Token, ...]]) -> Matcher:
-    return _any([_arn_glob(parts) for parts in alternatives])
+def _arn(alternatives: list[tuple[Token, ...]]) -> _Weighed:
+    return _any([_arn_glob(parts) for parts in alternatives], alternatives)
 
 
-def _any(matchers: list[Matcher]) -> Matcher:
+def _any(matchers: list[Matcher], alternatives: list[tuple[Token, ...]]) -> _Weighed:
+    weight = sum(map(weight_of, alternatives))
     if len(matchers) == 1:
-        return matchers[0]
+        return _Weighed(matchers[0], weight)
 
     def match(value: str) -> bool:
         for matches in matchers:  # noqa: SIM110 - the hot path: a generator costs more than a test
@@ -104,7 +139,7 @@ def _any(matchers: list[Matcher]) -> Matcher:
                 return True
         return False
 
-    return match
+    return _Weighed(match, weight)
 
 
 _ARN_PARTS: Final = 6
@@ -114,13 +149,9 @@ def _arn_glob(parts: tuple[Token, ...]) -> Matcher:
     """Part by part between the first five colons; ``*`` alone is any ARN."""
     segments: list[list[Token]] = [[]]
     for part in parts:
-        pieces = part.split(":") if isinstance(part, str) else [part]
-        for i, piece in enumerate(pieces):
-            if i and len(segments) < _ARN_PARTS:
-                segments.append([])
-            elif i:
-                segments[-1].append(":")
-            segments[-1].append(piece)
+        first, *others = part.split(":", _ARN_PARTS - len(segments)) if isinstance(part, str) else [part]
+        segments[-1].append(first)
+        segments += [[piece] for piece in others]
     matchers = [glob(segment) for segment in segments]
     if len(segments) == 1:
         return lambda value: value.count(":") >= _ARN_PARTS - 2 and matchers[0](value)
@@ -140,7 +171,7 @@ def _arn_glob(parts: tuple[Token, ...]) -> Matcher:
 def _typed(read: Callable[[str], Any], decide: Callable[[list[Any]], Callable[[Any], bool]]) -> _Prepare:
     """An operator whose values are read as ``read`` does; None is what it cannot read, and that matches nothing."""
 
-    def prepare(values: tuple[str, ...], _variables: bool) -> _Match:
+    def prepare(values: tuple[str, ...], _variables: bool) -> _Prepared:
         wanted = [known for known in map(read, values) if known is not None]
         decides = decide(wanted) if wanted else None
 
@@ -148,7 +179,7 @@ def _typed(read: Callable[[str], Any], decide: Callable[[list[Any]], Callable[[A
             given = read(value)
             return given is not None and decides is not None and decides(given)
 
-        return lambda _context: match
+        return _Prepared(_Weighed(match, 2 * _LOOKUP))
 
     return prepare
 
@@ -209,17 +240,17 @@ def _bytes(text: str) -> bytes | None:
         return None
 
 
-def _in_networks(values: tuple[str, ...], _variables: bool) -> _Match:
+def _in_networks(values: tuple[str, ...], _variables: bool) -> _Prepared:
     networks = [
         (network.version, int(network.netmask), int(network.network_address))
         for network in (ipaddress.ip_network(value, strict=False) for value in values)
     ]
 
     def match(value: str) -> bool:
-        version, address = _address(value)
+        version, address = _address(value) if len(value) <= SHORT else (0, 0)
         return any(version == of and address & mask == network for of, mask, network in networks)
 
-    return lambda _context: match
+    return _Prepared(_Weighed(match, _LOOKUP + 8 * len(networks)))
 
 
 @lru_cache(maxsize=4096)

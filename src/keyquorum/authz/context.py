@@ -11,15 +11,17 @@ authorization reference, "Actions, resources, and condition keys for AWS Key Man
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Final
 
 from msgspec import Struct
 
-from keyquorum import api
+from keyquorum import api, arns
 from keyquorum.authz.compiled import ROLE, WITHOUT_ACCOUNT, Subject
+from keyquorum.authz.condition_elements import LONGEST_KEY
 from keyquorum.authz.grants import WITH_CONTEXT
 from keyquorum.authz.matching import Context, fold
+from keyquorum.authz.work import UNBOUNDED, Work
 from keyquorum.model import ROOT, SERVICE, USER, Key
 
 
@@ -53,18 +55,21 @@ class Facts(Struct, frozen=True):
 class RequestContext(Context):
     """The condition keys of one request, made from ``facts`` as they are asked for. Not shared between threads."""
 
-    __slots__ = ("_facts",)
+    __slots__ = ("_facts", "_families")
 
-    def __init__(self, facts: Facts) -> None:
-        super().__init__()
+    def __init__(self, facts: Facts, work: Work = UNBOUNDED) -> None:
+        super().__init__(work)
         self._facts = facts
+        self._families: dict[str, dict[str, list[str]]] = {}
 
     def __missing__(self, key: str) -> tuple[str, ...] | None:
         values = self[key] = self._make(key)
         return values
 
     def _make(self, key: str) -> tuple[str, ...] | None:
-        source = _source(key)
+        family, source = _source(key) if len(key) <= LONGEST_KEY else _find_source(key)
+        if family is not None:
+            return _values(self._family(family).get(key.removeprefix(family)))
         if source is None:
             return next((values for name, values in self._facts.subject.claims if name == key), None)
         operations, make = source
@@ -72,18 +77,23 @@ class RequestContext(Context):
             return None
         return _values(make(self._facts))
 
+    def _family(self, prefix: str) -> dict[str, list[str]]:
+        """All condition keys of a family, folded, each without the prefix: policies may ask for any number of them."""
+        known = self._families.get(prefix)
+        if known is None:
+            known = self._families[prefix] = {}
+            for name, value in _PREFIXES[prefix](self._facts):
+                known.setdefault(fold(name), []).append(value)
+        return known
 
-@lru_cache(maxsize=4096)
-def _source(key: str) -> "_Source | None":
-    """Where a key comes from. Keys are what policies ask for, and few."""
-    for prefix, pairs in _PREFIXES.items():
-        if key.startswith(prefix):
-            return None, partial(_of_family, pairs, key.removeprefix(prefix))
-    return _KEYS.get(key)
+
+def _find_source(key: str) -> "tuple[str | None, _Source | None]":
+    """The family that a key is of, or where it comes from by itself."""
+    return next((prefix for prefix in _PREFIXES if key.startswith(prefix)), None), _KEYS.get(key)
 
 
-def _of_family(pairs: "_Pairs", name: str, facts: Facts) -> list[str]:
-    return [value for given, value in pairs(facts) if fold(given) == name]
+_source = lru_cache(maxsize=4096)(_find_source)
+"""For keys of which policies have no longer ones, and few."""
 
 
 def _values(made: Any) -> tuple[str, ...] | None:
@@ -148,13 +158,24 @@ def _of_request(attribute: str, default: Any = None) -> Callable[[Facts], Any]:
     return make
 
 
-def _of_key(of_key: Callable[[Key], Any], of_creation: Callable[[Any], Any]) -> Callable[[Facts], Any]:
-    """A property of the key, or of the key that CreateKey asks for."""
+def _principal(attribute: str) -> Callable[[Facts], str | None]:
+    """A principal that the request names, by its ARN however it is named."""
+
+    def make(facts: Facts) -> str | None:
+        value = getattr(facts.request, attribute, None)
+        return None if value is None else arns.principal(value)
+
+    return make
+
+
+def _of_key(of_key: Callable[[Key], Any], of_creation: Callable[[api.CreateKeyRequest], Any]) -> Callable[[Facts], Any]:
+    """A property of the key, or of the key that CreateKey asks for. What else makes a key has to tell it itself."""
 
     def make(facts: Facts) -> Any:
         if facts.key is not None:
             return of_key(facts.key)
-        return of_creation(facts.request) if facts.operation == "CreateKey" else None
+        asked = facts.operation == "CreateKey" and isinstance(facts.request, api.CreateKeyRequest)
+        return of_creation(facts.request) if asked else None
 
     return make
 
@@ -187,6 +208,7 @@ _TYPES: Final = {ROOT: "Account", USER: "User", ROLE: "AssumedRole"}
 _spec = _of_key(lambda key: key.spec, lambda r: r.key_spec or r.customer_master_key_spec or "SYMMETRIC_DEFAULT")
 _usage = _of_key(lambda key: key.usage, lambda r: r.key_usage or "ENCRYPT_DECRYPT")
 
+_LONGEST_USER_AGENT: Final = 1024
 _IN_GRANTS: Final = WITH_CONTEXT | {"CreateGrant", "RetireGrant"}
 _BY_ALIAS: Final = WITH_CONTEXT | {
     "Decapsulate",
@@ -235,7 +257,8 @@ _KEYS: Final[dict[str, _Source]] = {
     "aws:sourceip": (None, lambda f: f.source_ip),
     "aws:tagkeys": (None, _tag_keys),
     "aws:tokenissuetime": (None, lambda f: _time(f.subject.issued_at)),
-    "aws:useragent": (None, lambda f: f.user_agent),
+    # It proves nothing, and is the one value that every caller can make long.
+    "aws:useragent": (None, lambda f: None if f.user_agent is None else f.user_agent[:_LONGEST_USER_AGENT]),
     "aws:userid": (None, lambda f: f.subject.principal_id or None),
     "aws:username": (None, lambda f: f.subject.arn.rpartition("/")[2] if f.subject.kind == USER else None),
     "aws:viaawsservice": (None, lambda _f: False),
@@ -257,7 +280,7 @@ _KEYS: Final[dict[str, _Source]] = {
     "kms:grantconstrainttype": (_only("CreateGrant", "RetireGrant"), _constraint_types),
     "kms:grantisforawsresource": (_only("CreateGrant", "ListGrants", "RevokeGrant"), lambda _f: False),
     "kms:grantoperations": (_only("CreateGrant"), lambda f: f.request.operations or ()),
-    "kms:granteeprincipal": (_only("CreateGrant"), _of_request("grantee_principal")),
+    "kms:granteeprincipal": (_only("CreateGrant"), _principal("grantee_principal")),
     "kms:keyagreementalgorithm": (_only("DeriveSharedSecret"), _of_request("key_agreement_algorithm")),
     "kms:keyorigin": (None, _of_key(lambda key: key.origin, lambda r: r.origin or "AWS_KMS")),
     "kms:keyspec": (None, _spec),
@@ -278,7 +301,7 @@ _KEYS: Final[dict[str, _Source]] = {
     "kms:replicaregion": (_only("ReplicateKey"), _of_request("replica_region")),
     "kms:requestalias": (_BY_ALIAS, lambda f: f.alias),
     "kms:resourcealiases": (None, lambda f: f.aliases),
-    "kms:retiringprincipal": (_only("CreateGrant"), _of_request("retiring_principal")),
+    "kms:retiringprincipal": (_only("CreateGrant"), _principal("retiring_principal")),
     "kms:rotationperiodindays": (_only("EnableKeyRotation"), _of_request("rotation_period_in_days", 365)),
     "kms:schedulekeydeletionpendingwindowindays": (
         _only("ScheduleKeyDeletion"),

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The decision: AWS's evaluation of policies and grants, for keys and for what is about no key.
 
-Values in, a ``Decision`` out: no store, no clock, no exception for a refusal. Nobody, root and creator included, has a
+Values in, a ``Decision`` out: no store, no clock, no exception for a refusal. TooMuchWork is none: it says that nothing
+was decided within the work that the request's context allows. Nobody, root and creator included, has a
 right that no statement and no grant gives. What is not decided here: whether the key is in a state for it.
 
 Sources: IAM user guide, "Policy evaluation logic" and "Cross-account policy evaluation logic"; KMS developer guide,
 "Troubleshooting key access", "Default key policy" and "Retiring and revoking grants".
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final
 
 from msgspec import Struct
 
@@ -72,7 +73,7 @@ class Decision(Struct, frozen=True):
 
 
 _Grants = Callable[[], Sequence[CompiledGrant]]
-_Levels = Callable[[], Sequence[tuple[CompiledGrant, Level]]]
+_Levels = Callable[[], Iterable[tuple[CompiledGrant, Level]]]
 
 
 def _no_grants() -> Sequence[CompiledGrant]:
@@ -86,10 +87,16 @@ def on_key(request: Request, subject: Subject, resource_policy: Compiled, grants
     """
     action = request.action.lower()
 
-    def levels() -> Sequence[tuple[CompiledGrant, Level]]:
-        return [(grant, grant.level(action, request, subject)) for grant in grants()]
+    def levels() -> Iterator[tuple[CompiledGrant, Level]]:
+        found = grants()
+        request.context.work.spend(_GRANT * len(found))
+        return ((grant, grant.level(action, request, subject)) for grant in found)
 
     return _on_resource(action, request, subject, resource_policy, levels)
+
+
+_GRANT: Final = 1024
+"""Units of work."""
 
 
 def on_grant(request: Request, subject: Subject, resource_policy: Compiled, grant: CompiledGrant) -> Decision:
@@ -124,7 +131,7 @@ def _on_resource(
     *,
     granted_alone: bool = False,
 ) -> Decision:
-    denies, allows = resource_policy.naming(action, subject)
+    denies, allows = resource_policy.naming(action, subject, request.context.work)
     foreign = request.resource_account != subject.account and subject.kind not in WITHOUT_ACCOUNT
     denied = None if foreign else _denied(action, request, subject)
     if denied is not None:
@@ -145,12 +152,23 @@ def _on_resource(
                 return by_policy
             break
 
-    grant, granted = max(levels(), key=lambda given: given[1], default=(None, Level.NONE))
-    if grant is None or not granted:
+    grant, granted = _most_direct(levels())
+    if grant is None:
         return by_policy or Decision(False, Reason.IMPLICIT_DENY, Source.RESOURCE, foreign=foreign)
     allowed = Decision(True, Reason.ALLOWED, Source.GRANT, grant_id=grant.grant_id, foreign=foreign)
     by_grant = _within(granted, allowed, action, request, subject)
     return by_grant if by_grant.allowed or by_policy is None else by_policy
+
+
+def _most_direct(levels: Iterable[tuple[CompiledGrant, Level]]) -> tuple[CompiledGrant | None, Level]:
+    """The first grant that names the subject most directly, if one does at all."""
+    best: tuple[CompiledGrant | None, Level] = None, Level.NONE
+    for grant, level in levels:
+        if level > best[1]:
+            best = grant, level
+            if level is Level.DIRECT:
+                break
+    return best
 
 
 def _within(level: Level, allowed: Decision, action: str, request: Request, subject: Subject) -> Decision:
@@ -169,44 +187,42 @@ def _within(level: Level, allowed: Decision, action: str, request: Request, subj
     return limit or allowed
 
 
-class _Own(NamedTuple):
-    """The statements of a subject's own policies for one action, each with its policy's place."""
-
-    denies: tuple[tuple[Source, int, Applicable], ...]
-    allows: tuple[tuple[int, Applicable], ...]
-    limits: tuple[tuple[Source, tuple[Applicable, ...]], ...]
-
-
-def _own(action: str, subject: Subject) -> _Own:
-    known: _Own | None = subject.ready.get(action)
-    if known is None:
-        bounds = () if subject.boundary is None else (subject.boundary,)
-        limits = [(source, of) for source, of in ((Source.BOUNDARY, bounds), (Source.SESSION, subject.sessions)) if of]
-        known = subject.ready[action] = _Own(
-            tuple(
-                (source, i, statement)
-                for source, policies in ((Source.IDENTITY, subject.policies), *limits)
-                for i, policy in enumerate(policies)
-                for statement in policy.using(action)[0]
-            ),
-            tuple((i, statement) for i, policy in enumerate(subject.policies) for statement in policy.using(action)[1]),
-            tuple((source, tuple(s for policy in of for s in policy.using(action)[1])) for source, of in limits),
-        )
-    return known
-
-
 def _denied(action: str, request: Request, subject: Subject) -> Decision | None:
     """The explicit deny in the subject's own policies, if there is one."""
-    for source, policy, statement in _own(action, subject).denies:
-        if statement.holds(request):
-            return _by(Reason.EXPLICIT_DENY, source, statement, policy)
+    work = request.context.work
+    for i, policy in enumerate(subject.policies):
+        for statement in policy.using(action, work)[0]:
+            if statement.holds(request):
+                return _by(Reason.EXPLICIT_DENY, Source.IDENTITY, statement, i)
+    for source, policies in _limits(subject):
+        for i, policy in enumerate(policies):
+            for statement in policy.using(action, work)[0]:
+                if statement.holds(request):
+                    return _by(Reason.EXPLICIT_DENY, source, statement, i)
+    return None
+
+
+def _limits(subject: Subject) -> Sequence[tuple[Source, tuple[Compiled, ...]]]:
+    """The policies that say the most that the others can give."""
+    if subject.boundary is None and not subject.sessions:
+        return ()
+    bounds = () if subject.boundary is None else (subject.boundary,)
+    return [(source, of) for source, of in ((Source.BOUNDARY, bounds), (Source.SESSION, subject.sessions)) if of]
+
+
+def _allowing(action: str, request: Request, policies: Iterable[Compiled]) -> tuple[int, Applicable] | None:
+    """The first statement that allows it, and the place of its policy."""
+    for i, policy in enumerate(policies):
+        for statement in policy.using(action, request.context.work)[1]:
+            if statement.holds(request):
+                return i, statement
     return None
 
 
 def _limited(action: str, request: Request, subject: Subject) -> Decision | None:
     """The refusal by a boundary or session policies that allow nothing of it, if they do not."""
-    for source, allows in _own(action, subject).limits:
-        if not any(statement.holds(request) for statement in allows):
+    for source, policies in _limits(subject):
+        if _allowing(action, request, policies) is None:
             return Decision(False, Reason.IMPLICIT_DENY, source)
     return None
 
@@ -215,10 +231,11 @@ def _by_identity(action: str, request: Request, subject: Subject) -> Decision:
     """What the subject's own account says, explicit denies apart. Root may do there what an account may."""
     if subject.kind == ROOT:
         return Decision(True, Reason.ALLOWED, Source.ROOT)
-    for policy, statement in _own(action, subject).allows:
-        if statement.holds(request):
-            return _limited(action, request, subject) or _by(Reason.ALLOWED, Source.IDENTITY, statement, policy)
-    return Decision(False, Reason.IMPLICIT_DENY, Source.IDENTITY)
+    allowing = _allowing(action, request, subject.policies)
+    if allowing is None:
+        return Decision(False, Reason.IMPLICIT_DENY, Source.IDENTITY)
+    policy, statement = allowing
+    return _limited(action, request, subject) or _by(Reason.ALLOWED, Source.IDENTITY, statement, policy)
 
 
 def _by(

@@ -6,14 +6,13 @@ A grant token is not asked for and proves nothing: a grant counts once it is sto
 Sources: KMS developer guide, "Grants in AWS KMS" and "Creating grants"; API reference, GrantConstraints.
 """
 
-from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import msgspec
 
 from keyquorum import api
-from keyquorum.authz.compiled import GrantTerms, Level, Request, Subject, named
-from keyquorum.authz.matching import fold
+from keyquorum.authz.compiled import Level, Pairs, Request, Subject, named
 from keyquorum.authz.principals import Principals
 from keyquorum.model import Grant
 
@@ -53,14 +52,14 @@ class CompiledGrant:
         if grant.constraints is not None:
             constraints = msgspec.json.decode(grant.constraints, type=api.GrantConstraints)
         self.grant_id = grant.grant_id
-        self.owner = Principals(accounts=frozenset({grant.issuing_account}))
-        self._actions = {f"kms:{operation.lower()}": operation for operation in grant.operations}
+        self.owner = _account(grant.issuing_account)
+        self._actions, self._terms = _operations(grant.operations)
         self._grantee = _principal(grant.grantee, grant.grantee_is_service, grantee_id)
         self._retiring = _principal(grant.retiring, grant.retiring_is_service, retiring_id)
-        self._equals = _pairs(constraints.encryption_context_equals)
-        self._subset = _pairs(constraints.encryption_context_subset)
+        equals, subset = constraints.encryption_context_equals, constraints.encryption_context_subset
+        self._equals = None if equals is None else Pairs(equals).listed
+        self._subset = None if subset is None else Pairs(subset).unique
         self._source_arn = constraints.source_arn
-        self._terms = frozenset(grant.operations)
 
     def level(self, action: str, request: Request, subject: Subject) -> Level:
         """How the grant names ``subject`` for ``action``, given in lower case; NONE if it does not allow it."""
@@ -84,35 +83,47 @@ class CompiledGrant:
             if on_behalf != (self._source_arn,) and not (operation == "DescribeKey" and not on_behalf):
                 return False
         if operation == "CreateGrant":
-            return request.creates is not None and self._covers(request.creates)
+            return self._covers(request)
         if operation not in WITH_CONTEXT or (self._equals is None and self._subset is None):
             return True
-        given = _pairs(request.encryption_context()) or []
-        return (self._equals is None or given == self._equals) and (
-            self._subset is None or set(self._subset) <= set(given)
+        given, _, _ = request.pairs()
+        return (self._equals is None or given.listed == self._equals) and (
+            self._subset is None or self._subset <= given.unique
         )
 
-    def _covers(self, child: GrantTerms) -> bool:
-        """Whether ``child`` allows no more than this grant: fewer operations, equal or stricter constraints."""
-        if not child.operations <= self._terms or self._source_arn not in (None, child.source_arn):
+    def _covers(self, request: Request) -> bool:
+        """Whether what the request creates allows no more than this grant: fewer operations, equal or stricter
+        constraints."""
+        child = request.creates
+        if child is None or not child.operations <= self._terms or self._source_arn not in (None, child.source_arn):
             return False
-        equals, subset = _pairs(child.equals), _pairs(child.subset)
-        if self._equals is not None and equals != self._equals:
+        _, equals, subset = request.pairs()
+        if self._equals is not None and (equals is None or equals.listed != self._equals):
             return False
-        required = set(equals if equals is not None else subset or [])
-        return self._subset is None or set(self._subset) <= required
+        required = equals or subset
+        return self._subset is None or self._subset <= (frozenset() if required is None else required.unique)
 
 
-def _pairs(context: Mapping[str, str] | None) -> list[tuple[str, str]] | None:
-    """Keys without case, values with it. Sorted, not a dict: keys that differ in case alone are two pairs."""
-    return None if context is None else sorted([(fold(key), value) for key, value in context.items()])
+# What many grants have in common is made once: a key can have 50,000 of them.
 
 
+@lru_cache(maxsize=1024)
+def _operations(operations: tuple[str, ...]) -> tuple[dict[str, str], frozenset[str]]:
+    """By the permissions that they are, in lower case; and by themselves."""
+    return {f"kms:{operation.lower()}": operation for operation in operations}, frozenset(operations)
+
+
+@lru_cache(maxsize=1024)
+def _account(account: str) -> Principals:
+    return Principals(accounts=frozenset({account}))
+
+
+@lru_cache(maxsize=1024)
 def _principal(name: str | None, is_service: bool, unique_id: str | None) -> Principals:
     if name is None:
         return Principals()
     if is_service:
         return Principals(services=frozenset({name}))
     if name.endswith(":root"):
-        return Principals(accounts=frozenset({name.split(":")[4]}))
+        return _account(name.split(":")[4])
     return Principals(arns=frozenset({unique_id or name}))

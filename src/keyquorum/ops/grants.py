@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """CreateGrant, ListGrants, ListRetirableGrants, RetireGrant, RevokeGrant.
 
-The data of grants is complete; what they allow is not evaluated yet. A grant token names a grant and proves nothing
-about who holds it.
+What a grant allows is decided elsewhere, as soon as it is stored: a grant token names a grant and proves nothing about
+who holds it.
 """
 
 import re
@@ -12,8 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from keyquorum import api
-from keyquorum.arns import is_account
+from keyquorum import api, arns
 from keyquorum.errors import (
     AccessDeniedException,
     InvalidArnException,
@@ -42,8 +41,7 @@ def _principal(arn: str | None, service: str | None, role: str) -> tuple[str | N
     if arn is not None and service is not None:
         raise ValidationException(f"Specify either {role}Principal or {role}ServicePrincipal, but not both.")
     if arn is not None:
-        if is_account(arn):
-            arn = f"arn:aws:iam::{arn}:root"
+        arn = arns.principal(arn)
         if _PRINCIPAL.fullmatch(arn) is None:
             raise InvalidArnException(f"ARN does not refer to a valid principal: {arn}")
     return arn or service, service is not None
@@ -165,7 +163,7 @@ def _list(call: Call, request: api.ListGrantsRequest, keys: Keys) -> api.ListGra
 
 
 def _list_retirable(call: Call, request: api.ListRetirableGrantsRequest, _keys: Keys) -> api.ListGrantsResponse:
-    services = call.services
+    services, region = call.services, call.caller.region
     principal, _ = _principal(request.retiring_principal, request.retiring_service_principal, "Retiring")
     if principal is None:
         raise ValidationException("Specify either RetiringPrincipal or RetiringServicePrincipal.")
@@ -174,15 +172,24 @@ def _list_retirable(call: Call, request: api.ListRetirableGrantsRequest, _keys: 
             f"User: {call.caller.arn} is not authorized to perform: kms:ListRetirableGrants for principals of another "
             "account"
         )
-    scope = f"ListRetirableGrants {call.caller.account} {call.caller.region} {principal}"
+    with services.store.database.read() as connection:
+        bound_to = services.store.identities.unique_id(connection, principal)
+    scope = f"ListRetirableGrants {call.caller.account} {region} {principal}"
     # A service acts for everybody; what it may retire on other accounts' keys is not this caller's business.
     issuer = None if principal.startswith("arn:") else call.caller.account
 
     def fetch(after: str, limit: int) -> list[Grant]:
+        found: list[Grant] = []
         with services.store.database.read() as connection:
-            return services.store.grants.retirable(connection, call.caller.region, principal, issuer, after, limit)
+            while batch := services.store.grants.retirable(connection, region, principal, issuer, after, limit):
+                # Whoever has a name now has no part in what is bound to who had it before.
+                found += [grant for grant in batch if bound_to is None or grant.retiring_id in (None, bound_to)]
+                if len(found) >= limit:
+                    break
+                after = batch[-1].grant_id
+        return found[:limit]
 
-    def account_of(grant: Grant) -> str:
+    def account_of(grant: Grant) -> str | None:
         with services.store.database.read() as connection:
             return services.store.keys.account_of(connection, grant.key_id, grant.region)
 
@@ -194,13 +201,12 @@ def _page(
     scope: str,
     request: Any,
     fetch: Callable[[str, int], list[Grant]],
-    account_of: Callable[[Grant], str],
+    account_of: Callable[[Grant], str | None],
 ) -> api.ListGrantsResponse:
-    """``account_of`` tells whose key a grant is on."""
+    """``account_of`` tells whose key a grant is on, if that is there still."""
     shown, marker, truncated = paged(call, scope, request, _PAGE_SIZES, fetch, lambda grant: grant.grant_id)
-    return api.ListGrantsResponse(
-        grants=[_entry(call, grant, account_of(grant)) for grant in shown], next_marker=marker, truncated=truncated
-    )
+    entries = [_entry(call, grant, account) for grant in shown if (account := account_of(grant)) is not None]
+    return api.ListGrantsResponse(grants=entries, next_marker=marker, truncated=truncated)
 
 
 def _entry(call: Call, grant: Grant, account: str) -> api.GrantListEntry:

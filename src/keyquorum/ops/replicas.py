@@ -14,7 +14,7 @@ from keyquorum.errors import (
     UnsupportedOperationException,
     ValidationException,
 )
-from keyquorum.model import KeyRecord
+from keyquorum.model import Key, KeyRecord
 from keyquorum.ops.metadata import metadata
 from keyquorum.ops.operation import Call, Keys, KeyUse, Need, Operation, on_key
 from keyquorum.ops.rules import acceptable_policy, check_room, merged_tags, not_primary, reconsider_pending, tagging
@@ -28,6 +28,8 @@ def _require_primary(call: Call, _request: object, keys: Keys) -> None:
 def _replicate(call: Call, request: api.ReplicateKeyRequest, keys: Keys) -> api.ReplicateKeyResponse:
     primary, materials = keys[0].key, keys[0].materials
     region = str(request.replica_region)
+    for need in _replica_needs(call, request, primary):
+        call.access.account(need)
     _check_region(call, region)
     txn, store = call.write(), call.services.store
     family = store.keys.regions(txn.connection, primary.key_id)
@@ -66,10 +68,21 @@ def _replicate(call: Call, request: api.ReplicateKeyRequest, keys: Keys) -> api.
     )
 
 
-def _replica_needs(call: Call, request: api.ReplicateKeyRequest) -> tuple[Need, ...]:
-    """The permission to make a key in the other Region."""
+def _replica_needs(call: Call, request: api.ReplicateKeyRequest, primary: Key) -> tuple[Need, ...]:
+    """The permission to make a key in the other Region. CreateKey's conditions are about the key that is made, which
+    is as its primary is."""
     region = str(request.replica_region)
-    creating = Need("kms:CreateKey", context=(("aws:requestedregion", (region,)),))
+    made = {
+        "aws:requestedregion": region,
+        "kms:customermasterkeyspec": primary.spec,
+        "kms:customermasterkeyusage": primary.usage,
+        "kms:keyorigin": primary.origin,
+        "kms:keyspec": primary.spec,
+        "kms:keyusage": primary.usage,
+        "kms:multiregion": "true",
+        "kms:multiregionkeytype": "REPLICA",
+    }
+    creating = Need("kms:CreateKey", context=tuple([(name, (value,)) for name, value in made.items()]))
     return (creating, tagging(call, region)) if request.tags else (creating,)
 
 
@@ -108,7 +121,6 @@ OPERATIONS = (
         name="ReplicateKey",
         run=_replicate,
         keys=on_key("kms:ReplicateKey"),
-        needs=_replica_needs,
         check=_require_primary,
         changes=True,
     ),

@@ -143,8 +143,7 @@ def _passed(request: sts_api.AssumeRoleRequest, earlier: Session | None) -> _Pas
         raise ValidationException("SourceIdentity must not begin with aws:")
     inherited: Tags = ()
     if earlier is not None:
-        passed_on = {fold(key) for key in earlier.transitive}
-        inherited = tuple([(key, value) for key, value in earlier.tags if fold(key) in passed_on])
+        inherited = sessions.inherited(earlier)
         if earlier.source_identity is not None:
             if source_identity not in (None, earlier.source_identity):
                 raise ValidationException("The source identity is already set for this assume role session")

@@ -43,8 +43,9 @@ class Core(Protocol):
     def write_records(self, records: list[bytes]) -> None:
         """Make a batch of audit records durable in one write. Raises OSError if it cannot."""
 
-    def refuse(self, error: KMSError) -> Answer:
-        """The answer to what is refused before the core sees it, with a fresh request ID."""
+    def refuse(self, error: KMSError, content_type: bytes = b"") -> Answer:
+        """The answer to what is refused before the core sees it, with a fresh request ID. ``content_type``: of the
+        request, or of the answer in whose place it goes."""
 
 
 class App(Protocol):

@@ -30,7 +30,7 @@ class GroupCommit:
         self,
         loop: asyncio.AbstractEventLoop,
         write_records: Callable[[list[bytes]], None],
-        refuse: Callable[[KMSError], Answer],
+        refuse: Callable[[KMSError, bytes], Answer],
     ) -> None:
         self._loop = loop
         self._write_records = write_records
@@ -53,7 +53,8 @@ class GroupCommit:
                 _log.exception("%d audit records could not be written; their answers are withheld", len(records))
                 fault = error if isinstance(error, KMSError) else KMSInternalException()
                 batch = [
-                    (receiver, answer if answer.record is None else self._refuse(fault)) for receiver, answer in batch
+                    (receiver, answer if answer.record is None else self._refuse(fault, answer.content_type))
+                    for receiver, answer in batch
                 ]
         now = self._loop.time()
         for receiver, answer in batch:

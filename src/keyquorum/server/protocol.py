@@ -122,7 +122,7 @@ class KMSProtocol(HttpToolsProtocol):
         self.via_proxy = False
 
         # The connection
-        self.queue: deque[tuple[HttpRequest | KMSError, str, bool]] = deque()  # with HTTP version and keep-alive
+        self.queue: deque[tuple[HttpRequest | Answer, str, bool]] = deque()  # with HTTP version and keep-alive
         self.unparsed: deque[bytes | memoryview] = deque()
         self.busy = False  # a request is in flight
         self.keep_alive = True  # after the one in flight
@@ -263,7 +263,8 @@ class KMSProtocol(HttpToolsProtocol):
         """Answer ``error`` once what came before is answered, then close."""
         if not self.final:
             self.final = True
-            self.queue.append((error, "1.1", False))
+            content_type = dict(self.headers).get(b"content-type", b"")
+            self.queue.append((self.front.core.refuse(error, content_type), "1.1", False))
 
     def on_message_begin(self) -> None:
         self.stage = _HEAD
@@ -367,18 +368,18 @@ class KMSProtocol(HttpToolsProtocol):
         if self.stage == _BODY and not self.body and self.version == "1.1" and self.singles.pop(b"expect", b""):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def _start(self, request: HttpRequest | KMSError, version: str, keep_alive: bool) -> None:
+    def _start(self, request: HttpRequest | Answer, version: str, keep_alive: bool) -> None:
         self.busy = True
         self.keep_alive = keep_alive
-        if isinstance(request, KMSError):
+        if isinstance(request, Answer):
             self.stage = _LINGER
-            self.front.commit.add(self, self.front.core.refuse(request))
+            self.front.commit.add(self, request)
         elif request.method == b"POST" and request.target[:2] in (b"/", b"/?"):
             try:
                 self.front.commit.add(self, self._answer(request, may_block=False))
             except WouldBlock as block:
                 if not self.front.workers.submit(block.where, self._work, request):
-                    self.front.commit.add(self, self.front.core.refuse(ThrottlingException("Rate exceeded")))
+                    self.front.commit.add(self, self._refusal(ThrottlingException("Rate exceeded"), request))
         else:
             self._start_cycle(request, version)
 
@@ -389,7 +390,10 @@ class KMSProtocol(HttpToolsProtocol):
             if isinstance(error, WouldBlock) and not may_block:
                 raise
             _log.exception("the core raised")
-            return self.front.core.refuse(KMSInternalException())
+            return self._refusal(KMSInternalException(), request)
+
+    def _refusal(self, error: KMSError, request: HttpRequest) -> Answer:
+        return self.front.core.refuse(error, request.by_name.get(b"content-type", b""))
 
     def _work(self, request: HttpRequest) -> None:
         """In a worker thread."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The threads in which requests run that have to wait: three pools, so that no kind keeps the others waiting.
+"""The threads in which requests run that have to wait: four pools, so that no kind keeps the others waiting.
 
 Requests of callers who are known share one. A request whose access key has to be looked up first may come from anybody,
-so those have a small pool of their own; and so have requests that compute for as long as a second (RSA keys are made).
-Both have a short queue: beyond it a request is refused.
+so those have a small pool of their own; so have web identities, whose issuers may be waited for; and so have requests
+that compute for as long as a second (RSA keys are made). These have a short queue: beyond it a request is refused.
 """
 
 import os
@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 _STRANGERS: Final = 4
+_FEDERATION: Final = 4
 _COMPUTING: Final = max(1, (os.cpu_count() or 1) - 1)
 
 
@@ -43,6 +44,7 @@ class Workers:
         self._pools = {
             "callers": _Pool("callers", threads, connections + threads),
             "strangers": _Pool("strangers", _STRANGERS, 512),
+            "federation": _Pool("federation", _FEDERATION, 128),
             "computing": _Pool("computing", _COMPUTING, 64),
         }
 

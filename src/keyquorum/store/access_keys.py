@@ -32,16 +32,13 @@ class AccessKeys:
         self._mac = mac
 
     def load(self, connection: sa.Connection, access_key_id: str) -> AccessKey | None:
-        row = (
-            connection.execute(sa.select(_KEYS).where(_KEYS.c.access_key_id == access_key_id)).mappings().one_or_none()
-        )
-        return None if row is None else self._access_key(row)
+        row = self._mac.one(connection, _KEYS, access_key_id=access_key_id)
+        return None if row is None else _access_key(row)
 
     def of(self, connection: sa.Connection, principal_id: str) -> list[AccessKey]:
         """The principal's access keys, oldest first."""
-        query = sa.select(_KEYS).where(_KEYS.c.principal_id == principal_id)
-        query = query.order_by(_KEYS.c.created_at, _KEYS.c.access_key_id)
-        return [self._access_key(row) for row in connection.execute(query).mappings()]
+        order = ("created_at", "access_key_id")
+        return [_access_key(row) for row in self._mac.many(connection, _KEYS, order=order, principal_id=principal_id)]
 
     def insert(self, txn: Transaction, access_key: AccessKey, principal: Principal) -> None:
         txn.touch(identities_name(principal.account))
@@ -74,8 +71,8 @@ class AccessKeys:
         )
         txn.connection.execute(statement, [{f"use_{k}": v for k, v in use._asdict().items()} for use in uses])
 
-    def _access_key(self, row: sa.RowMapping) -> AccessKey:
-        values: dict[str, Any] = self._mac.check(_KEYS, row)
-        if values["status"] is None:
-            del values["status"]  # a row of revision 0001
-        return AccessKey(**values)
+
+def _access_key(row: dict[str, Any]) -> AccessKey:
+    if row["status"] is None:
+        del row["status"]  # a row of revision 0001
+    return AccessKey(**row)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Aliases: names of keys, unique within an account and a Region."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 
 from keyquorum.model import Alias, key_name
-from keyquorum.store import schema
+from keyquorum.store import conditions, schema
 from keyquorum.store.engine import Transaction
 from keyquorum.store.rowmac import RowMAC
 
@@ -24,25 +24,20 @@ class Aliases:
         self._mac = mac
 
     def load(self, connection: sa.Connection, account: str, region: str, name: str) -> Alias | None:
-        row = connection.execute(sa.select(_ALIASES).where(self._is(account, region, name))).mappings().one_or_none()
-        return None if row is None else self._alias(row)
+        row = self._mac.one(connection, _ALIASES, account=account, region=region, name=name)
+        return None if row is None else Alias(**row)
 
     def page(
         self, connection: sa.Connection, account: str, region: str, key_id: str | None, after: str, limit: int
     ) -> list[Alias]:
         """At most ``limit`` aliases after the name ``after``, in order; of one key only where ``key_id`` is given."""
-        query = sa.select(_ALIASES).where(
-            _ALIASES.c.account == account, _ALIASES.c.region == region, _ALIASES.c.name > after
-        )
-        if key_id is not None:
-            query = query.where(_ALIASES.c.key_id == key_id)
-        rows = connection.execute(query.order_by(_ALIASES.c.name).limit(limit)).mappings()
-        return [self._alias(row) for row in rows]
+        of: dict[str, Any] = {"account": account, "region": region} | ({} if key_id is None else {"key_id": key_id})
+        later = conditions.after("name", after)
+        return [Alias(**row) for row in self._mac.many(connection, _ALIASES, later, order=("name",), limit=limit, **of)]
 
     def of_key(self, connection: sa.Connection, key_id: str, region: str) -> list[Alias]:
         """All aliases of a key."""
-        query = sa.select(_ALIASES).where(_ALIASES.c.key_id == key_id, _ALIASES.c.region == region)
-        return [self._alias(row) for row in connection.execute(query).mappings()]
+        return [Alias(**row) for row in self._mac.many(connection, _ALIASES, key_id=key_id, region=region)]
 
     def insert(self, txn: Transaction, alias: Alias) -> None:
         self._touch(txn, alias)
@@ -65,9 +60,6 @@ class Aliases:
     def _touch(self, txn: Transaction, alias: Alias) -> None:
         txn.touch(cache_name(alias.account, alias.region, alias.name))
         txn.touch(key_name(alias.key_id, alias.region))  # which is loaded with the names of its aliases
-
-    def _alias(self, row: sa.RowMapping) -> Alias:
-        return Alias(**self._mac.check(_ALIASES, row))
 
     @staticmethod
     def _is(account: str, region: str, name: str) -> sa.ColumnElement[bool]:

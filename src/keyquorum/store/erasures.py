@@ -32,9 +32,8 @@ class Erasures:
         txn.connection.execute(sa.insert(_ERASURES).values(self._mac.seal(_ERASURES, values)))
 
     def pending(self, connection: sa.Connection) -> list[Erasure]:
-        rows = connection.execute(sa.select(_ERASURES).order_by(_ERASURES.c.row)).mappings()
         refusal = "row %s of the erasures was tampered with and is not recorded"
-        return [Erasure(row=row, **values) for row, values in self._mac.proven(_ERASURES, rows, refusal)]
+        return [Erasure(row=row, **values) for row, values in self._mac.proven(connection, _ERASURES, refusal)]
 
     def remove(self, txn: Transaction, row: int) -> bool:
         """Whether this was the first to do so."""

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Grants: kept and listed here; what one allows is decided elsewhere."""
 
+from collections.abc import Collection
 from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 
 from keyquorum.model import Grant, Key, key_name
-from keyquorum.store import schema
+from keyquorum.store import conditions, schema
+from keyquorum.store.conditions import Condition
 from keyquorum.store.engine import Transaction
 from keyquorum.store.rowmac import RowMAC
 
@@ -19,15 +21,16 @@ class Grants:
         self._mac = mac
 
     def load(self, connection: sa.Connection, grant_id: str) -> Grant | None:
-        row = connection.execute(sa.select(_GRANTS).where(_GRANTS.c.grant_id == grant_id)).mappings().one_or_none()
-        return None if row is None else self._grant(row)
+        row = self._mac.one(connection, _GRANTS, grant_id=grant_id)
+        return None if row is None else _grant(row)
 
     def named(self, connection: sa.Connection, key: Key, name: str, grantee: str) -> list[Grant]:
         """The key's grants of this name to this grantee."""
-        return self._select(connection, self._on(key), _GRANTS.c.name == name, _GRANTS.c.grantee == grantee)
+        return self._select(connection, **_on(key), name=name, grantee=grantee)
 
     def count(self, connection: sa.Connection, key: Key) -> int:
-        query = sa.select(sa.func.count()).select_from(_GRANTS).where(self._on(key))
+        query = sa.select(sa.func.count()).select_from(_GRANTS)
+        query = query.where(_GRANTS.c.key_id == key.key_id, _GRANTS.c.region == key.region)
         return int(connection.execute(query).scalar_one())
 
     def on_key(
@@ -41,30 +44,33 @@ class Grants:
         grantee: str | None = None,
     ) -> list[Grant]:
         """At most ``limit`` grants on the key after the grant ID ``after``, in order; the filters are optional."""
-        conditions = [self._on(key)]
-        if grant_id is not None:
-            conditions.append(_GRANTS.c.grant_id == grant_id)
-        if grantee is not None:
-            conditions.append(_GRANTS.c.grantee == grantee)
-        return self._select(connection, *conditions, _GRANTS.c.grant_id > after, limit=limit)
+        given: dict[str, Any] = {"grant_id": grant_id, "grantee": grantee}
+        of = {name: value for name, value in given.items() if value is not None}
+        return self._select(connection, conditions.after("grant_id", after), limit=limit, **_on(key), **of)
 
     def retirable(
         self, connection: sa.Connection, region: str, principal: str, issuer: str | None, after: str, limit: int
     ) -> list[Grant]:
         """At most ``limit`` grants of the Region that name this retiring principal; on whoever's keys, unless
         ``issuer`` is an account."""
-        of = [_GRANTS.c.retiring == principal, _GRANTS.c.region == region]
-        if issuer is not None:
-            of.append(_GRANTS.c.issuing_account == issuer)
-        return self._select(connection, *of, _GRANTS.c.grant_id > after, limit=limit)
+        of: dict[str, Any] = {"retiring": principal, "region": region} | (
+            {} if issuer is None else {"issuing_account": issuer}
+        )
+        return self._select(connection, conditions.after("grant_id", after), limit=limit, **of)
 
     def to(
-        self, connection: sa.Connection, key: Key, grantees: tuple[str, ...], ids: tuple[str, ...]
-    ) -> tuple[Grant, ...]:
-        """The key's grants to any of these ARNs, or bound to any of these unique IDs: a user who was renamed since has
-        another ARN."""
-        to = sa.or_(_GRANTS.c.grantee.in_(grantees), _GRANTS.c.grantee_id.in_(ids))
-        return tuple(self._select(connection, self._on(key), to))
+        self, connection: sa.Connection, key: Key, names: Collection[str], operation: str
+    ) -> dict[str, list[Grant]]:
+        """The key's grants of this operation to each of these names: those bound to it, a unique ID, and those to it,
+        an ARN, that are bound to no ID. A user who was renamed since has another ARN, and whoever has the old one now
+        has no part in it."""
+        to = conditions.either(conditions.among("grantee", names), conditions.among("grantee_id", names))
+        found: dict[str, list[Grant]] = {name: [] for name in names}
+        for grant in self._select(connection, to, conditions.containing("operations", operation), **_on(key)):
+            name = grant.grantee_id or grant.grantee
+            if name in found:
+                found[name].append(grant)
+        return found
 
     def insert(self, txn: Transaction, grant: Grant) -> None:
         self._touch(txn, grant)
@@ -78,21 +84,19 @@ class Grants:
         txn.touch(key_name(grant.key_id, grant.region))
 
     def _select(
-        self, connection: sa.Connection, *conditions: sa.ColumnElement[bool], limit: int | None = None
+        self, connection: sa.Connection, *selecting: Condition, limit: int | None = None, **selected: Any
     ) -> list[Grant]:
-        query = sa.select(_GRANTS).where(*conditions).order_by(_GRANTS.c.grant_id).limit(limit)
-        return [self._grant(row) for row in connection.execute(query).mappings()]
+        rows = self._mac.many(connection, _GRANTS, *selecting, order=("grant_id",), limit=limit, **selected)
+        return [_grant(row) for row in rows]
 
-    def _grant(self, row: sa.RowMapping) -> Grant:
-        values = self._mac.check(_GRANTS, row)
-        values["operations"] = tuple(msgspec.json.decode(values["operations"]))
-        for flag in ("grantee_is_service", "retiring_is_service"):
-            values[flag] = bool(values[flag])
-        return Grant(**values)
 
-    @staticmethod
-    def _on(key: Key) -> sa.ColumnElement[bool]:
-        return sa.and_(_GRANTS.c.key_id == key.key_id, _GRANTS.c.region == key.region)
+def _on(key: Key) -> dict[str, Any]:
+    return {"key_id": key.key_id, "region": key.region}
+
+
+def _grant(row: dict[str, Any]) -> Grant:
+    flags = {name: bool(row[name]) for name in ("grantee_is_service", "retiring_is_service")}
+    return Grant(**{**row, **flags, "operations": tuple(msgspec.json.decode(row["operations"]))})
 
 
 def _row(grant: Grant) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from keyquorum.errors import IntegrityError
 from keyquorum.model import ROLE, ROOT, USER, IdentityRecord, Principal, ResourcePolicy, identities_name
-from keyquorum.store import schema
+from keyquorum.store import conditions, schema
+from keyquorum.store.conditions import Condition
 from keyquorum.store.engine import Transaction
 from keyquorum.store.managed_policies import ManagedPolicies
 from keyquorum.store.rowmac import RowMAC
@@ -45,11 +46,11 @@ class Identities:
         return IdentityRecord(principal, groups, managed)
 
     def by_id(self, connection: sa.Connection, principal_id: str) -> Principal | None:
-        return self._one(connection, _PRINCIPALS.c.principal_id == principal_id)
+        return self._one(connection, principal_id=principal_id)
 
     def principal(self, connection: sa.Connection, account: str, kind: str, name: str) -> Principal | None:
         """The principal of exactly this name."""
-        return self._one(connection, self._of(account, kind), _PRINCIPALS.c.name == name)
+        return self._one(connection, account=account, kind=kind, name=name)
 
     def is_taken(self, connection: sa.Connection, account: str, kind: str, name: str) -> bool:
         """Whether there is a principal of this name, however it is capitalised: names are told apart by more."""
@@ -60,10 +61,10 @@ class Identities:
         self, connection: sa.Connection, account: str, kind: str, prefix: str, after: str, limit: int
     ) -> list[Principal]:
         """At most ``limit`` principals of a kind under a path, in order of their names, that come after ``after``."""
-        conditions = [self._of(account, kind), _PRINCIPALS.c.name > after]
+        selecting = [conditions.after("name", after)]
         if prefix != "/":
-            conditions.append(_PRINCIPALS.c.path.startswith(prefix, autoescape=True))
-        return self._select(connection, *conditions, limit=limit)
+            selecting.append(conditions.under("path", prefix))
+        return self._select(connection, *selecting, limit=limit, account=account, kind=kind)
 
     def everyone(self, connection: sa.Connection) -> list[Principal]:
         """All principals of all accounts, in order of their names."""
@@ -75,8 +76,7 @@ class Identities:
 
     def members(self, connection: sa.Connection, account: str, group_id: str) -> list[Principal]:
         """The users in a group, in order of their names."""
-        named = _PRINCIPALS.c.member_of.contains(f'"{group_id}"', autoescape=True)
-        users = self._select(connection, self._of(account, USER), named)
+        users = self._select(connection, conditions.containing("member_of", group_id), account=account, kind=USER)
         return [user for user in users if group_id in user.member_of]
 
     def groups(self, connection: sa.Connection, user: Principal) -> list[Principal]:
@@ -85,20 +85,18 @@ class Identities:
 
     def holders(self, connection: sa.Connection, account: str, policy_arn: str) -> list[Principal]:
         """All to whom a managed policy is attached, or whose boundary it is."""
-        held = sa.or_(
-            _PRINCIPALS.c.attached.contains(f'"{policy_arn}"', autoescape=True), _PRINCIPALS.c.boundary == policy_arn
+        held = conditions.either(
+            conditions.containing("attached", policy_arn), conditions.among("boundary", (policy_arn,))
         )
-        found = self._select(connection, _PRINCIPALS.c.account == account, held)
+        found = self._select(connection, held, account=account)
         return [p for p in found if policy_arn in p.attached or policy_arn == p.boundary]
 
     def usage(self, connection: sa.Connection, account: str) -> tuple[Counter[str], Counter[str]]:
-        """To how many each managed policy is attached, and of how many it is the boundary. It is for lists, and is
-        worth what the database says: no row is checked for it."""
-        columns = sa.select(_PRINCIPALS.c.attached, _PRINCIPALS.c.boundary)
+        """To how many each managed policy is attached, and of how many it is the boundary."""
         attached, boundaries = Counter[str](), Counter[str]()
-        for arns, boundary in connection.execute(columns.where(_PRINCIPALS.c.account == account)):
-            attached.update(msgspec.json.decode(arns or "[]", type=list[str]))
-            boundaries.update([] if boundary is None else [boundary])
+        for row in self._mac.many(connection, _PRINCIPALS, account=account):
+            attached.update(msgspec.json.decode(row["attached"] or "[]", type=list[str]))
+            boundaries.update([] if row["boundary"] is None else [row["boundary"]])
         return attached, boundaries
 
     def unique_id(self, connection: sa.Connection, arn: str) -> str | None:
@@ -138,29 +136,15 @@ class Identities:
     def _of(account: str, kind: str) -> sa.ColumnElement[bool]:
         return sa.and_(_PRINCIPALS.c.account == account, _PRINCIPALS.c.kind == kind)
 
-    def _one(self, connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> Principal | None:
-        row = connection.execute(sa.select(_PRINCIPALS).where(*conditions)).mappings().one_or_none()
-        return None if row is None else self._principal(row)
+    def _one(self, connection: sa.Connection, **selected: Any) -> Principal | None:
+        row = self._mac.one(connection, _PRINCIPALS, **selected)
+        return None if row is None else _principal(row)
 
     def _select(
-        self, connection: sa.Connection, *conditions: sa.ColumnElement[bool], limit: int | None = None
+        self, connection: sa.Connection, *selecting: Condition, limit: int | None = None, **selected: Any
     ) -> list[Principal]:
-        query = sa.select(_PRINCIPALS).where(*conditions).order_by(_PRINCIPALS.c.name).limit(limit)
-        return [self._principal(row) for row in connection.execute(query).mappings()]
-
-    def _principal(self, row: sa.RowMapping) -> Principal:
-        values = self._mac.check(_PRINCIPALS, row)
-        unnamed = values.pop("policy")
-        trust, bound = values.pop("trust"), values.pop("bound")
-        present = {name: value for name, value in values.items() if value is not None}
-        for name, shape in _AS_JSON.items():
-            if name in present:
-                present[name] = msgspec.json.decode(present[name], type=shape)
-        if trust is not None:
-            present["trust"] = ResourcePolicy(trust, _bound(bound))
-        if unnamed is not None:
-            present["inline"] = ((_UNNAMED, unnamed), *present.get("inline", ()))
-        return Principal(**present)
+        rows = self._mac.many(connection, _PRINCIPALS, *selecting, order=("name",), limit=limit, **selected)
+        return [_principal(row) for row in rows]
 
 
 _AS_JSON: Final[dict[str, Any]] = {
@@ -175,6 +159,20 @@ def _present(found: T | None, name: str) -> T:
     if found is None:
         raise IntegrityError(f"{name} is gone, and somebody still has it")
     return found
+
+
+def _principal(row: dict[str, Any]) -> Principal:
+    unnamed = row.pop("policy")
+    trust, bound = row.pop("trust"), row.pop("bound")
+    present = {name: value for name, value in row.items() if value is not None}
+    for name, shape in _AS_JSON.items():
+        if name in present:
+            present[name] = msgspec.json.decode(present[name], type=shape)
+    if trust is not None:
+        present["trust"] = ResourcePolicy(trust, _bound(bound))
+    if unnamed is not None:
+        present["inline"] = ((_UNNAMED, unnamed), *present.get("inline", ()))
+    return Principal(**present)
 
 
 def _row(principal: Principal) -> dict[str, Any]:

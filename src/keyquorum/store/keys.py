@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from keyquorum import lifecycle
 from keyquorum.errors import IntegrityError
 from keyquorum.model import Key, KeyMaterial, KeyRecord, ResourcePolicy
-from keyquorum.store import schema
+from keyquorum.store import conditions, schema
 from keyquorum.store.aliases import Aliases
+from keyquorum.store.conditions import Condition
 from keyquorum.store.engine import Transaction
 from keyquorum.store.erasures import Erasures
 from keyquorum.store.materials import Materials
@@ -21,8 +22,11 @@ _KEYS: Final = schema.keys
 _POLICIES: Final = schema.key_policies
 _DELETED: Final = schema.deleted_keys
 
-#: Of a row that was deleted and put back by somebody else.
+#: Of a row that was deleted and put back by somebody else. It is what the database says; no row proves the absence of
+#: another.
 _GONE: Final = sa.exists().where(_DELETED.c.key_id == _KEYS.c.key_id, _DELETED.c.region == _KEYS.c.region)
+_LIVING: Final = Condition(lambda _: ~_GONE, lambda _: True)
+_IS_GONE: Final = _GONE.label("gone")
 
 
 class Place(NamedTuple):
@@ -44,34 +48,35 @@ class Keys:
 
     def load(self, connection: sa.Connection, key_id: str, region: str) -> KeyRecord | None:
         """The key and its materials, or None. Raises IntegrityError for rows that do not belong together."""
-        query = sa.select(_KEYS, _GONE.label("gone")).where(self._is(key_id, region))
-        row = connection.execute(query).mappings().one_or_none()
+        row = self._mac.one(connection, _KEYS, unproven=(_IS_GONE,), key_id=key_id, region=region)
         if row is None:
             return None
-        key = self._key(row)
-        if row["gone"]:
+        if row.pop("gone"):
             raise IntegrityError(f"key {key_id} was deleted, and its row is there again")
+        key = _key(row)
         materials = self.materials.load(connection, key_id, region)
         if key.material_id and key.material_id not in materials:
             raise IntegrityError(f"key {key_id} has lost its current key material")
         aliases = tuple([alias.name for alias in self._aliases.of_key(connection, key_id, region)])
         return KeyRecord(key, materials, self.policy(connection, key), aliases)
 
-    def account_of(self, connection: sa.Connection, key_id: str, region: str) -> str:
-        """Whose the key is that something in the database refers to."""
-        row = connection.execute(sa.select(_KEYS).where(self._is(key_id, region))).mappings().one()
-        return self._key(row).account
+    def account_of(self, connection: sa.Connection, key_id: str, region: str) -> str | None:
+        """Whose the key is, or None if it is not there any more."""
+        row = self._mac.one(connection, _KEYS, key_id=key_id, region=region)
+        return None if row is None else _key(row).account
 
     def regions(self, connection: sa.Connection, key_id: str) -> list[Key]:
         """The key in every Region where it is: one, or a multi-Region key's primary and replicas, in order."""
-        query = sa.select(_KEYS).where(_KEYS.c.key_id == key_id, ~_GONE).order_by(_KEYS.c.region)
-        return [self._key(row) for row in connection.execute(query).mappings()]
+        rows = self._mac.many(connection, _KEYS, _LIVING, order=("region",), key_id=key_id)
+        return [_key(row) for row in rows]
 
     def page(self, connection: sa.Connection, account: str, region: str, after: str, limit: int) -> list[str]:
         """At most ``limit`` key IDs of this account and Region, in order, that come after ``after``."""
-        place = sa.and_(_KEYS.c.account == account, _KEYS.c.region == region, _KEYS.c.key_id > after, ~_GONE)
-        query = sa.select(_KEYS).where(place).order_by(_KEYS.c.key_id).limit(limit)
-        return [self._key(row).key_id for row in connection.execute(query).mappings()]
+        later = conditions.after("key_id", after)
+        rows = self._mac.many(
+            connection, _KEYS, _LIVING, later, order=("key_id",), limit=limit, account=account, region=region
+        )
+        return [_key(row).key_id for row in rows]
 
     def places(self, connection: sa.Connection) -> list[Place]:
         """Where there are keys, in all accounts and Regions."""
@@ -183,20 +188,18 @@ class Keys:
         txn.connection.execute(sa.update(_POLICIES).where(of_key).values(values))
 
     def _policy_row(self, connection: sa.Connection, key: Key) -> dict[str, Any]:
-        query = sa.select(_POLICIES).where(_POLICIES.c.key_id == key.key_id, _POLICIES.c.region == key.region)
-        row = connection.execute(query).mappings().one_or_none()
+        row = self._mac.one(connection, _POLICIES, key_id=key.key_id, region=key.region)
         if row is None:
             raise IntegrityError(f"key {key.key_id} has lost its key policy")
-        return self._mac.check(_POLICIES, row)
-
-    def _key(self, row: sa.RowMapping) -> Key:
-        values = self._mac.check(_KEYS, row)
-        values["tags"] = tuple(tuple(pair) for pair in msgspec.json.decode(values["tags"]))
-        return Key(**values)
+        return row
 
     @staticmethod
     def _is(key_id: str, region: str) -> sa.ColumnElement[bool]:
         return sa.and_(_KEYS.c.key_id == key_id, _KEYS.c.region == region)
+
+
+def _key(row: dict[str, Any]) -> Key:
+    return Key(**{**row, "tags": tuple(tuple(pair) for pair in msgspec.json.decode(row["tags"]))})
 
 
 def _key_row(key: Key) -> dict[str, Any]:

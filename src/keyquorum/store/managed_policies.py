@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from keyquorum.model import ManagedPolicy, PolicyVersion, identities_name
-from keyquorum.store import schema
+from keyquorum.store import conditions, schema
 from keyquorum.store.engine import Transaction
 from keyquorum.store.rowmac import RowMAC
 
@@ -22,8 +22,8 @@ class ManagedPolicies:
     def load(self, connection: sa.Connection, arn: str) -> ManagedPolicy | None:
         """The customer managed policy of exactly this ARN."""
         account, _, resource = arn.removeprefix("arn:aws:iam::").partition(":policy/")
-        row = self._row(connection, _POLICIES.c.account == account, _POLICIES.c.name == resource.rpartition("/")[2])
-        found = None if row is None else self._policy(row)
+        row = self._mac.one(connection, _POLICIES, account=account, name=resource.rpartition("/")[2])
+        found = None if row is None else _policy(row)
         return found if found is not None and found.arn == arn else None
 
     def document(self, connection: sa.Connection, arn: str) -> str | None:
@@ -35,16 +35,14 @@ class ManagedPolicies:
 
     def is_taken(self, connection: sa.Connection, account: str, name: str) -> bool:
         """Whether there is a policy of this name, however it is capitalised."""
-        named = sa.func.lower(_POLICIES.c.name) == name.lower()
-        return self._row(connection, _POLICIES.c.account == account, named) is not None
+        query = sa.select(_POLICIES.c.policy_id).where(_POLICIES.c.account == account)
+        return connection.execute(query.where(sa.func.lower(_POLICIES.c.name) == name.lower())).first() is not None
 
     def page(self, connection: sa.Connection, account: str, prefix: str, after: str, limit: int) -> list[ManagedPolicy]:
         """At most ``limit`` policies under a path, in order of their names, that come after ``after``."""
-        query = sa.select(_POLICIES).where(_POLICIES.c.account == account, _POLICIES.c.name > after)
-        query = (
-            query.where(_POLICIES.c.path.startswith(prefix, autoescape=True)).order_by(_POLICIES.c.name).limit(limit)
-        )
-        return [self._policy(row) for row in connection.execute(query).mappings()]
+        selecting = (conditions.after("name", after), conditions.under("path", prefix))
+        rows = self._mac.many(connection, _POLICIES, *selecting, order=("name",), limit=limit, account=account)
+        return [_policy(row) for row in rows]
 
     def count(self, connection: sa.Connection, account: str) -> int:
         query = sa.select(sa.func.count()).select_from(_POLICIES).where(_POLICIES.c.account == account)
@@ -67,15 +65,9 @@ class ManagedPolicies:
         txn.touch(identities_name(policy.account))
         txn.connection.execute(sa.delete(_POLICIES).where(_POLICIES.c.policy_id == policy.policy_id))
 
-    @staticmethod
-    def _row(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> sa.RowMapping | None:
-        return connection.execute(sa.select(_POLICIES).where(*conditions)).mappings().one_or_none()
 
-    def _policy(self, row: sa.RowMapping) -> ManagedPolicy:
-        values = self._mac.check(_POLICIES, row)
-        for name, shape in _AS_JSON.items():
-            values[name] = msgspec.json.decode(values[name], type=shape)
-        return ManagedPolicy(**values)
+def _policy(row: dict[str, Any]) -> ManagedPolicy:
+    return ManagedPolicy(**row | {name: msgspec.json.decode(row[name], type=shape) for name, shape in _AS_JSON.items()})
 
 
 def _values(policy: ManagedPolicy) -> dict[str, Any]:

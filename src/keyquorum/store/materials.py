@@ -15,6 +15,11 @@ from keyquorum.store.rowmac import RowMAC
 _MATERIALS: Final = schema.key_materials
 _WRAPPED: Final = schema.wrapped_materials
 
+#: The wrapped form of a material, which opens for its own key ID and material ID alone.
+_FORM: Final = (
+    sa.select(_WRAPPED.c.wrapped).where(_WRAPPED.c.row == _MATERIALS.c.wrapped_row).scalar_subquery().label("wrapped")
+)
+
 
 class Materials:
     """Changes are announced by whoever changes the key; every destruction is noted for its erasure from the files."""
@@ -24,15 +29,13 @@ class Materials:
 
     def load(self, connection: sa.Connection, key_id: str, region: str) -> dict[str, KeyMaterial]:
         """Material ID -> material, in the order in which they came."""
-        joined = sa.outerjoin(_MATERIALS, _WRAPPED, _MATERIALS.c.wrapped_row == _WRAPPED.c.row)
-        query = sa.select(_MATERIALS, _WRAPPED.c.wrapped).select_from(joined)
-        query = query.where(self._of(key_id, region)).order_by(_MATERIALS.c.created_at, _MATERIALS.c.material_id)
+        order = ("created_at", "material_id")
+        rows = self._mac.many(connection, _MATERIALS, order=order, unproven=(_FORM,), key_id=key_id, region=region)
         found = {}
-        for row in connection.execute(query).mappings():
-            values = self._mac.check(_MATERIALS, row)
-            if values.pop("wrapped_row") is not None and row["wrapped"] is None:
+        for row in rows:
+            if row.pop("wrapped_row") is not None and row["wrapped"] is None:
                 raise IntegrityError(f"key {key_id} has lost wrapped key material")
-            found[values["material_id"]] = KeyMaterial(**values, wrapped=row["wrapped"])
+            found[row["material_id"]] = KeyMaterial(**row)
         return found
 
     def insert(self, txn: Transaction, material: KeyMaterial) -> None:

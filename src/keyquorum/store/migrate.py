@@ -28,15 +28,25 @@ def upgrade(database: Database) -> None:
 def require_current(database: Database) -> None:
     """Raises SchemaError unless the database has this program's schema."""
     with database.read() as connection:
+        _check_tables(connection)
         if _known(connection) != schema.REVISIONS[-1]:
             raise SchemaError("the database has an older schema: start the server once to upgrade it")
 
 
 def _upgrade(connection: sa.Connection) -> None:
+    _check_tables(connection)
     if not sa.inspect(connection).get_table_names():
         create(connection)
     elif _known(connection) != schema.REVISIONS[-1]:
         run_scripts(connection)
+
+
+def _check_tables(connection: sa.Connection) -> None:
+    """Raises SchemaError if reading or writing a table could be anything else than that."""
+    # A virtual table has no page of its own.
+    query = "SELECT 1 FROM sqlite_master WHERE type NOT IN ('table', 'index') OR rootpage = 0"
+    if connection.exec_driver_sql(query).first() is not None:
+        raise SchemaError("the database holds views or triggers that are not keyquorum's")
 
 
 def _known(connection: sa.Connection) -> str:

@@ -39,9 +39,8 @@ class Outbox:
 
     def waiting(self, connection: sa.Connection, writer: int) -> list[Waiting]:
         """What this writer has not been seen to write, in the order of the changes."""
-        query = sa.select(_OUTBOX).where(_OUTBOX.c.writer == writer).order_by(_OUTBOX.c.row)
         refusal = "row %s of the audit outbox was tampered with and is not written"
-        proven = self._mac.proven(_OUTBOX, connection.execute(query).mappings(), refusal)
+        proven = self._mac.proven(connection, _OUTBOX, refusal, writer=writer)
         return [Waiting(row, values["position"], values["event_id"], values["record"]) for row, values in proven]
 
     def writers(self, connection: sa.Connection) -> list[int]:

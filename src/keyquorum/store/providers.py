@@ -25,13 +25,12 @@ class Providers:
 
     def load(self, connection: sa.Connection, account: str, url: str) -> OIDCProvider | None:
         """The provider of exactly this URL, which has no scheme."""
-        row = connection.execute(sa.select(_PROVIDERS).where(self._is(account, url))).mappings().one_or_none()
-        return None if row is None else self._provider(row)
+        row = self._mac.one(connection, _PROVIDERS, account=account, url=url)
+        return None if row is None else _provider(row)
 
     def all(self, connection: sa.Connection, account: str) -> list[OIDCProvider]:
         """The account's providers in order of their URLs; there are at most 100."""
-        query = sa.select(_PROVIDERS).where(_PROVIDERS.c.account == account).order_by(_PROVIDERS.c.url)
-        return [self._provider(row) for row in connection.execute(query).mappings()]
+        return [_provider(row) for row in self._mac.many(connection, _PROVIDERS, order=("url",), account=account)]
 
     def insert(self, txn: Transaction, provider: OIDCProvider) -> None:
         txn.touch(identities_name(provider.account))
@@ -53,11 +52,9 @@ class Providers:
     def _is(account: str, url: str) -> sa.ColumnElement[bool]:
         return sa.and_(_PROVIDERS.c.account == account, _PROVIDERS.c.url == url)
 
-    def _provider(self, row: sa.RowMapping) -> OIDCProvider:
-        values = self._mac.check(_PROVIDERS, row)
-        for name, shape in _AS_JSON.items():
-            values[name] = msgspec.json.decode(values[name], type=shape)
-        return OIDCProvider(**values)
+
+def _provider(row: dict[str, Any]) -> OIDCProvider:
+    return OIDCProvider(**row | {name: msgspec.json.decode(row[name], type=shape) for name, shape in _AS_JSON.items()})
 
 
 def _values(provider: OIDCProvider) -> dict[str, Any]:

@@ -5,8 +5,8 @@ A ``CachedView`` answers from memory what it may, and otherwise reads the databa
 is not allowed. A ``LockedView`` reads the rows inside a write transaction, where nothing can change any more.
 """
 
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol, TypeVar
 
 import sqlalchemy as sa
 
@@ -25,6 +25,11 @@ from keyquorum.store.providers import Providers
 from keyquorum.store.rowmac import RowMAC
 
 T = TypeVar("T")
+V = TypeVar("V")
+
+_GRANTS: Final = 5
+#: A grant in the cache weighs 1, and 1 more for each so many characters of its constraints.
+_HEAVY: Final = 1024
 
 
 class View(Protocol):
@@ -34,12 +39,12 @@ class View(Protocol):
     def alias(self, account: str, region: str, name: str) -> Alias | None: ...
     def identity(self, account: str, principal_id: str) -> IdentityRecord | None: ...
     def managed_policy(self, account: str, arn: str) -> str | None: ...
-    def grants(self, key: Key, grantees: tuple[str, ...], ids: tuple[str, ...]) -> tuple[Grant, ...]: ...
+    def grants(self, key: Key, names: Iterable[str], operation: str, make: Callable[[Grant], T]) -> list[T]: ...
     def grant(self, grant_id: str) -> Grant | None: ...
 
 
 class Store:
-    """``cached``: how many keys, and how many aliases, are kept in memory."""
+    """``cached``: how many keys, and how many aliases, are kept in memory, and how many grants for each of them."""
 
     def __init__(self, database: Database, mac: RowMAC, cached: int = 20_000) -> None:
         self.database = database
@@ -55,7 +60,7 @@ class Store:
         self.alias_cache: Cache[Alias] = Cache(database.generations, cached)
         self.identity_cache: Cache[IdentityRecord] = Cache(database.generations, cached)
         self.policy_cache: Cache[str] = Cache(database.generations, cached)
-        self.grant_cache: Cache[tuple[Grant, ...]] = Cache(database.generations, cached)
+        self.grant_cache: Cache[list[Any]] = Cache(database.generations, _GRANTS * cached)
         self._caches: tuple[Cache[Any], ...] = (
             self.key_cache,
             self.alias_cache,
@@ -80,14 +85,17 @@ class Store:
             return found
         if not may_block:
             raise WouldBlock
-        # No number that this host has not given out yet is believed: with it an entry would outlive its changes.
-        highest = self.database.generations.highest()
-        with self.database.read() as connection:
-            number = min(generation_of(connection), highest)
-            value = load(connection)
+        number, value = self.snapshot(load)
         if value is not None:
             cache.put(name, number, value, None if under is None else under(value))
         return value
+
+    def snapshot(self, load: Callable[[sa.Connection], V]) -> tuple[int, V]:
+        """What is loaded, and the generation of the database in the same snapshot."""
+        # No number that this host has not given out yet is believed: with it an entry would outlive its changes.
+        highest = self.database.generations.highest()
+        with self.database.read() as connection:
+            return min(generation_of(connection), highest), load(connection)
 
     def sweep(self) -> None:
         """Drop what is stale."""
@@ -142,17 +150,22 @@ class CachedView:
             under=lambda _: identities_name(account),
         )
 
-    def grants(self, key: Key, grantees: tuple[str, ...], ids: tuple[str, ...]) -> tuple[Grant, ...]:
-        """The grants on a key to any of these ARNs or unique IDs."""
-        store = self._store
-        found = store.fetch(
-            store.grant_cache,
-            f"{key.name} {' '.join((*grantees, *ids))}",
-            lambda c: store.grants.to(c, key, grantees, ids),
-            may_block=self._may_block,
-            under=lambda _: key.name,
-        )
-        return found or ()
+    def grants(self, key: Key, names: Iterable[str], operation: str, make: Callable[[Grant], T]) -> list[T]:
+        """The grants of an operation on a key to any of these ARNs or unique IDs, each as ``make`` makes it. They are
+        kept by name, so that all sessions of a role have one copy of the role's. The list is not to be changed."""
+        store, on = self._store, f"{key.name} {operation} "
+        found = {name: store.grant_cache.get(on + name) for name in names}
+        missing = [name for name, grants in found.items() if grants is None]
+        if missing:
+            if not self._may_block:
+                raise WouldBlock
+            number, loaded = store.snapshot(lambda c: store.grants.to(c, key, missing, operation))
+            for name, grants in loaded.items():
+                found[name] = made = list(map(make, grants))
+                weight = 1 + sum([1 + len(grant.constraints or "") // _HEAVY for grant in grants])
+                store.grant_cache.put(on + name, number, made, key.name, weight)
+        lists = [grants for grants in found.values() if grants]
+        return lists[0] if len(lists) == 1 else [grant for grants in lists for grant in grants]
 
     def grant(self, grant_id: str) -> Grant | None:
         if not self._may_block:
@@ -178,8 +191,9 @@ class LockedView:
     def managed_policy(self, _account: str, arn: str) -> str | None:
         return self._store.managed_policies.document(self._txn.connection, arn)
 
-    def grants(self, key: Key, grantees: tuple[str, ...], ids: tuple[str, ...]) -> tuple[Grant, ...]:
-        return self._store.grants.to(self._txn.connection, key, grantees, ids)
+    def grants(self, key: Key, names: Iterable[str], operation: str, make: Callable[[Grant], T]) -> list[T]:
+        found = self._store.grants.to(self._txn.connection, key, list(names), operation)
+        return [make(grant) for grants in found.values() for grant in grants]
 
     def grant(self, grant_id: str) -> Grant | None:
         return self._store.grants.load(self._txn.connection, grant_id)

@@ -102,9 +102,19 @@ def protocol_of(http: HttpRequest) -> Protocol | None:
     content_type = http.by_name.get(b"content-type", b"")
     if content_type == json11.CONTENT_TYPE:
         return JSON11
-    media_type = content_type.partition(b";")[0].strip().lower()
+    media_type = _media_type(content_type)
     if media_type == json11.CONTENT_TYPE:
         return JSON11
     if media_type != _FORM:
         return None
     return IAM if query.peek(http.body, "Version") == IAM.version else STS
+
+
+def spoken(content_type: bytes) -> Protocol:
+    """The protocol to refuse in what has this Content-Type, a request of which no more is known or an answer. JSON is
+    for what is neither; the two services of the query protocol refuse alike."""
+    return STS if _media_type(content_type) in (_FORM, _media_type(STS.content_type)) else JSON11
+
+
+def _media_type(content_type: bytes) -> bytes:
+    return content_type.partition(b";")[0].strip().lower()

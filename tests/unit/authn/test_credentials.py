@@ -172,6 +172,40 @@ def test_an_access_key_that_is_looked_up_is_a_strangers_until_then(known: Known)
         assert caught.value.where == "strangers"
 
 
+def waits_among(authenticator: Authenticator, http: HttpRequest) -> str:
+    with pytest.raises(WouldBlock) as caught:
+        caller(authenticator, http, may_block=False)
+    return caught.value.where
+
+
+def test_a_change_makes_nobody_a_stranger(known: Known) -> None:
+    """Whoever has signed before, and idled since, does not wait behind a flood when the account's identities change."""
+    authenticator = known.authenticator()
+    caller(authenticator, signed_by_botocore())
+    with known.store.database.write() as txn:
+        txn.touch(f"iam:{ACCOUNT}")
+    assert waits_among(authenticator, signed_by_botocore()) == "callers"
+    authenticator.write_uses()
+    authenticator.sweep()
+    assert waits_among(authenticator, signed_by_botocore()) == "callers"
+    assert waits_among(authenticator, by("AKIAALICE", signed_by_botocore())) == "strangers"
+
+
+def test_an_access_key_that_never_signed_or_is_gone_is_a_strangers(known: Known) -> None:
+    authenticator = known.authenticator()
+    with pytest.raises(InvalidSignatureException):
+        caller(authenticator, request_of(signed_by_botocore().headers, b"another body"))
+    authenticator._cache.clear()
+    assert waits_among(authenticator, signed_by_botocore()) == "strangers"
+    caller(authenticator, signed_by_botocore())
+    with known.store.database.write() as txn:
+        txn.touch(f"iam:{ACCOUNT}")
+        txn.connection.exec_driver_sql(f"DELETE FROM access_keys WHERE access_key_id = '{ACCESS_KEY_ID}'")
+    with pytest.raises(UnrecognizedClientException):
+        caller(authenticator, signed_by_botocore())
+    assert waits_among(authenticator, signed_by_botocore()) == "strangers"
+
+
 @pytest.mark.parametrize(
     "http",
     [
@@ -385,6 +419,16 @@ def test_in_development_credentials_of_elsewhere_stand_for_the_root(known: Known
     assert caller(known.authenticator(STAND_IN), elsewhere) == STAND_IN
     with pytest.raises(UnrecognizedClientException):
         caller(known.authenticator(), elsewhere)
+
+
+@pytest.mark.parametrize("is_cached", [False, True])
+def test_an_access_key_is_no_session_token(known: Known, is_cached: bool) -> None:
+    """Of an access key and a token, neither is found by what the other is called."""
+    authenticator = known.authenticator()
+    if is_cached:
+        caller(authenticator, signed_by_botocore())
+    with pytest.raises(UnrecognizedClientException):
+        caller(authenticator, Temporary(ACCESS_KEY_ID, SECRET, ACCESS_KEY_ID).signed())
 
 
 def test_whoever_has_a_token_that_opens_does_not_wait_among_strangers(known: Known, role: Principal) -> None:

@@ -156,6 +156,15 @@ def test_regions_that_are_covered(regions: str, covered: bool) -> None:
     assert sigv4a.covers(signed.region_set, "us-east-1") is covered
 
 
+def test_a_signature_is_for_so_many_regions_at_most() -> None:
+    regions = [f"eu-west-{number}" for number in range(65)]
+    request = signed_asymmetrically(regions=",".join(regions[:64]))
+    assert check(request, now=at(request)).region_set == tuple(regions[:64])
+    request = signed_asymmetrically(regions=",".join(regions))
+    with pytest.raises(IncompleteSignatureException, match="names more than 64 Regions"):
+        check(request, now=at(request))
+
+
 def test_no_region_set_covers_nothing() -> None:
     assert not sigv4a.covers((), "us-east-1")
 

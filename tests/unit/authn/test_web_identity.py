@@ -158,6 +158,42 @@ def test_depth_does_no_harm() -> None:
     assert refusal(text).message == NO_JWT
 
 
+@pytest.mark.parametrize("algorithm", [[], {}, None, 1, ["RS256"]], ids=str)
+def test_an_algorithm_is_a_text(algorithm: Any) -> None:
+    header = text_of(json.dumps({"alg": algorithm, "kid": "rsa"}).encode())
+    assert refusal(".".join([header, *ISSUER.token().split(".")[1:]])).message == NO_JWT
+
+
+HALF = "x\ud800"
+TAGS = "https://aws.amazon.com/tags"
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"iss": HALF},
+        {"sub": HALF},
+        {"aud": [AUDIENCE, HALF]},
+        {"amr": [HALF]},
+        {HALF: 1},
+        {"unread": [{"deep": [HALF]}]},
+        {TAGS: {"principal_tags": {"a": [HALF]}}},
+        {f"{TAGS}/principal_tags/{HALF}": "v"},
+        {"https://aws.amazon.com/source_identity": HALF},
+    ],
+    ids=str,
+)
+def test_half_a_character_is_none(claims: Any) -> None:
+    """JSON can write one (RFC 8259, 8.2); UTF-8 cannot, and so neither a database nor a record."""
+    assert refusal(ISSUER.token(**claims)).message == NO_JWT
+
+
+def test_half_a_character_in_the_header_is_none_either() -> None:
+    for header in ({"kid": HALF}, {"typ": HALF}, {HALF: 1}):
+        assert refusal(ISSUER.token("RS256", header)).message == NO_JWT
+    assert accept(ISSUER.token(name="\U0001f511 caröl")).subject == SUBJECT
+
+
 @given(st.text(max_size=200) | st.from_regex(r"[\w-]+\.[\w-]+\.[\w-]+", fullmatch=True))
 def test_no_text_breaks_the_reader(text: str) -> None:
     refusal(text)
@@ -231,9 +267,6 @@ def test_condition_keys() -> None:
     )
 
 
-TAGS = "https://aws.amazon.com/tags"
-
-
 @pytest.mark.parametrize(
     "claims",
     [
@@ -252,10 +285,33 @@ def test_session_tags(claims: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "tags", [1, {"principal_tags": [1]}, {"principal_tags": {"a": ["1", "2"]}}, {"principal_tags": {"a": []}}]
+    "tags",
+    [
+        1,
+        {"principal_tags": [1]},
+        {"principal_tags": {"a": ["1", "2"]}},
+        {"principal_tags": {"a": []}},
+        {"principal_tags": {"": ["v"]}},
+        {"principal_tags": {"k" * 129: ["v"]}},
+        {"principal_tags": {"a": ["v" * 257]}},
+        {"principal_tags": {"a*": ["v"]}},
+        {"principal_tags": {"a": ["${aws:userid}"]}},
+        {"principal_tags": {"a": ["v\n"]}},
+        {"principal_tags": {"a": ["\u200b"]}},
+        {"principal_tags": {f"k{number}": ["v"] for number in range(51)}},
+        {"principal_tags": {"a": ["v"]}, "transitive_tag_keys": ["a"] * 51},
+    ],
+    ids=lambda tags: str(tags)[:40],
 )
 def test_session_tags_that_are_none(tags: Any) -> None:
     assert type(refusal(ISSUER.token(**{TAGS: tags}))) is IDPRejectedClaimException
+
+
+def test_the_longest_session_tags() -> None:
+    """STS API reference, Tag: letters, separators, numbers and _.:/=+-@."""
+    tags = {"k" * 128: ["v" * 256], "Größe 2": ["\u0661 \u3000_.:/=+-@"], "none": [""]}
+    found = accept(ISSUER.token(**{TAGS: {"principal_tags": tags}}))
+    assert dict(found.tags) == {key: value[0] for key, value in tags.items()}
 
 
 def test_the_source_identity() -> None:

@@ -52,12 +52,6 @@ def test_no_pattern_makes_the_matcher_try_again_and_again(pattern: str) -> None:
     assert work(lambda: matches(value * 2)) <= 12 * len(pattern)
 
 
-def test_what_is_left_to_regular_expressions_has_no_quantifier() -> None:
-    """So that none costs more than its length times the value's: nothing in it can match in two ways."""
-    for text in ("a?b", "?", "a?.*+{2}(b|c)[^d]$", "\n?\\", "?" * 5000 + "b"):
-        made = matching._Piece([None if c == "?" else c for c in text])._compiled()
-        assert not set("*+?{|([^$") & set(re.sub(r"\\.", "", made.pattern, flags=re.DOTALL))
-        assert made.fullmatch(text)
 
 
 def test_variables_without_an_end_are_read_once() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from iam_requests import ACCOUNT, ANN, BOUND, POLICY, REQUESTS, populate
+from iam_requests import ACCOUNT, ANN, BOUND, POLICY, REQUESTS, TAGS, populate
 from inprocess import InProcess
 
 from keyquorum import iam_api
@@ -62,6 +62,16 @@ def test_the_permission_the_resource_and_the_condition_keys(service: Service, op
     assert context.keys() == asked.keys
     assert context.get("iam:permissionsboundary") in (None, (BOUND,))
     assert context.get("iam:policyarn") in (None, (POLICY,))
+
+
+@pytest.mark.parametrize("operation", ["CreateUser", "CreateRole", "CreatePolicy", "CreateOpenIDConnectProvider"])
+def test_what_is_made_with_tags_is_tagged_too(service: Service, operation: str) -> None:
+    asked = REQUESTS[operation]
+    making, tagging = needs(service, operation, {**asked.arguments, "Tags": TAGS})
+    assert (making,) == needs(service, operation, asked.arguments)
+    permission = f"iam:{operation.replace('Create', 'Tag')}"
+    assert (tagging.permission, tagging.resource, tagging.shown) == (permission, making.resource, making.shown)
+    assert dict(tagging.context) == {"aws:resourceaccount": (ACCOUNT,)}
 
 
 @pytest.mark.parametrize("operation", REQUESTS)

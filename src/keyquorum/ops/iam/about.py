@@ -130,6 +130,20 @@ def _needs(name: str, about: About) -> Callable[[Call, Any], tuple[Need, ...]]:
     return needs
 
 
+def _making_needs(name: str, about: About) -> Callable[[Call, Any], tuple[Need, ...]]:
+    tagging = f"iam:{name.replace('Create', 'Tag', 1)}"
+
+    def needs(call: Call, request: Any) -> tuple[Need, ...]:
+        subjects = about(call, request)
+        asked = [_need(f"iam:{name}", subject) for subject in subjects]
+        if request.tags:
+            # The condition keys of making it are not tagging's.
+            asked += [_need(tagging, msgspec.structs.replace(subject, keys=())) for subject in subjects]
+        return tuple(asked)
+
+    return needs
+
+
 def _need(permission: str, subject: Subject) -> Need:
     # That of a policy of AWS is not the caller's (IAM user guide, "AWS: Deny access to resources outside your account
     # except AWS managed IAM policies").
@@ -145,6 +159,12 @@ def _resource_tags(tags: Tags) -> Iterator[tuple[str, Values]]:
     for key, found in values.items():
         yield f"aws:resourcetag/{key}", found
         yield f"iam:resourcetag/{key}", found
+
+
+def making(name: str, run: Callable[[Call, Any, Keys], Any], about: About) -> Operation:
+    """Who gives tags to what it makes needs the permission to tag it, too (IAM user guide, "IAM: Create new users only
+    with specific tags")."""
+    return Operation(name=name, run=run, needs=_making_needs(name, about), changes=True)
 
 
 def changing(name: str, run: Callable[[Call, Any, Keys], Any], about: About) -> Operation:

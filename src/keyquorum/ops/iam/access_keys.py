@@ -4,11 +4,18 @@
 The secret of an access key is told once, when it is made, and kept wrapped. A caller who names AccessKeyId and
 PublicKey, which AWS does not have, keeps the secret: such a key signs with SigV4A alone, and the answer has an empty
 SecretAccessKey, since clients expect one.
+
+The ID of an access key is one for all accounts, so that a taken one is refused whoever has it. Who asks learns by that
+no more than that an ID exists which it named in full: of the 80 random bits of another account's it can guess none, and
+an ID is no secret and opens nothing.
 """
 
 import base64
 import binascii
+import re
 from typing import Final
+
+import msgspec
 
 from keyquorum import iam_api
 from keyquorum.errors import EntityAlreadyExistsException, NoSuchEntityException, ValidationException
@@ -20,6 +27,8 @@ from keyquorum.ops.operation import Call, Keys
 
 _NEVER: Final = "N/A"
 _ABOUT: Final = on_caller(sessions=False)
+#: As the server makes them. A seed file, which is the operator's, may have others.
+_ID: Final = re.compile(r"AKIA[A-Z2-7]{16}", re.ASCII)
 
 
 def _owner(call: Call, user_name: str | None) -> Principal:
@@ -35,6 +44,12 @@ def _name(owner: Principal) -> str | None:
 
 def _no_such(access_key_id: str | None) -> NoSuchEntityException:
     return NoSuchEntityException(f"The Access Key with id {access_key_id} cannot be found.")
+
+
+def _check_id(_call: Call, request: iam_api.CreateAccessKeyRequest, _keys: Keys) -> None:
+    """One of another form could be taken for a session's, or for somebody's name."""
+    if request.access_key_id is not None and _ID.fullmatch(request.access_key_id) is None:
+        raise ValidationException("AccessKeyId must be AKIA and 16 characters of A-Z and 2-7.")
 
 
 def _create(call: Call, request: iam_api.CreateAccessKeyRequest, _keys: Keys) -> iam_api.CreateAccessKeyResponse:
@@ -147,7 +162,7 @@ def _last_used(
 
 
 OPERATIONS = (
-    changing("CreateAccessKey", _create, _ABOUT),
+    msgspec.structs.replace(changing("CreateAccessKey", _create, _ABOUT), check=_check_id),
     changing("UpdateAccessKey", _update, _ABOUT),
     changing("DeleteAccessKey", _delete, _ABOUT),
     reading("ListAccessKeys", _list, _ABOUT),

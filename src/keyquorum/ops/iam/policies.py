@@ -14,7 +14,7 @@ from keyquorum import iam_api
 from keyquorum.errors import DeleteConflictException, EntityAlreadyExistsException
 from keyquorum.keyring import new_unique_id
 from keyquorum.model import GROUP, ROLE, USER, ManagedPolicy, PolicyVersion, Principal
-from keyquorum.ops.iam.about import Subject, changing, on_all, on_policy, reading
+from keyquorum.ops.iam.about import Subject, changing, making, on_all, on_policy, reading
 from keyquorum.ops.iam.managed import accepted, load_own_policy, load_policy
 from keyquorum.ops.iam.rules import check_quota, connected, fetched_page, page, shown_tags, tagged, tags_page, untagged
 from keyquorum.ops.operation import Call, Keys
@@ -196,7 +196,7 @@ def _list_tags(call: Call, request: iam_api.ListPolicyTagsRequest, _keys: Keys) 
 
 
 OPERATIONS = (
-    changing("CreatePolicy", _create, _on_new),
+    making("CreatePolicy", _create, _on_new),
     reading("GetPolicy", _get, on_policy),
     changing("DeletePolicy", _delete, on_policy),
     reading("ListPolicies", _list, on_all("policy", "policy path")),

@@ -10,9 +10,7 @@ are never fetched, and nothing is decided by them.
 import re
 from typing import Any, Final
 
-import msgspec
-
-from keyquorum import iam_api
+from keyquorum import iam_api, jwks
 from keyquorum.errors import (
     EntityAlreadyExistsException,
     InvalidInputException,
@@ -20,7 +18,7 @@ from keyquorum.errors import (
     ValidationException,
 )
 from keyquorum.model import OIDCProvider
-from keyquorum.ops.iam.about import Subject, changing, on_all, reading
+from keyquorum.ops.iam.about import Subject, changing, making, on_all, reading
 from keyquorum.ops.iam.rules import check_quota, connected, shown_tags, tagged, tags_page, untagged
 from keyquorum.ops.operation import Call, Keys
 
@@ -31,12 +29,6 @@ _THUMBPRINT: Final = re.compile(r"[0-9A-Fa-f]{40}", re.ASCII)
 _MOST_THUMBPRINTS: Final = 5
 _CLIENT_IDS: Final = "client_ids_per_open_id_connect_provider"
 _TAGS: Final = "tags_per_open_id_connect_provider"
-
-
-class _KeySet(msgspec.Struct):
-    """A JSON Web Key Set, as far as it is looked at here (RFC 7517, section 5)."""
-
-    keys: list[dict[str, Any]]
 
 
 def _url(request: iam_api.CreateOpenIDConnectProviderRequest) -> str:
@@ -89,8 +81,8 @@ def _thumbprints(given: list[str] | None) -> tuple[str, ...]:
 def _key_set(text: str | None) -> str | None:
     if text is not None:
         try:
-            msgspec.json.decode(text, type=_KeySet)
-        except msgspec.DecodeError as fault:
+            jwks.parse(text)
+        except jwks.KeySetError as fault:
             raise InvalidInputException("JWKS is not a JSON Web Key Set.", detail=str(fault)) from None
     return text
 
@@ -189,7 +181,7 @@ def _list_tags(call: Call, request: iam_api.ListOpenIDConnectProviderTagsRequest
 
 
 OPERATIONS = (
-    changing("CreateOpenIDConnectProvider", _create, _on_new),
+    making("CreateOpenIDConnectProvider", _create, _on_new),
     reading("GetOpenIDConnectProvider", _get, _on_provider),
     changing("DeleteOpenIDConnectProvider", _delete, _on_provider),
     reading("ListOpenIDConnectProviders", _list, on_all("oidc-provider")),

@@ -14,7 +14,7 @@ from keyquorum.authz.policy import Policy, parse_trust_policy
 from keyquorum.authz.principals import INVALID_PRINCIPALS
 from keyquorum.errors import MalformedPolicyDocumentException
 from keyquorum.model import Principal, ResourcePolicy
-from keyquorum.ops.iam.about import BOUNDARY, NEW_BOUNDARY, changing, on, on_all, on_new, reading
+from keyquorum.ops.iam.about import BOUNDARY, NEW_BOUNDARY, changing, making, on, on_all, on_new, reading
 from keyquorum.ops.iam.principals import create, deleting, listing
 from keyquorum.ops.iam.rules import ROLES, load
 from keyquorum.ops.iam.shapes import role
@@ -92,7 +92,7 @@ def _instance_profiles(
 
 
 OPERATIONS = (
-    changing("CreateRole", _create, on_new(ROLES, NEW_BOUNDARY)),
+    making("CreateRole", _create, on_new(ROLES, NEW_BOUNDARY)),
     reading("GetRole", _get, on(ROLES, BOUNDARY)),
     changing("UpdateRole", _update, on(ROLES, BOUNDARY)),
     changing("UpdateRoleDescription", _describe, on(ROLES, BOUNDARY)),

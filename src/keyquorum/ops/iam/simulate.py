@@ -10,9 +10,11 @@ Source: IAM API reference, SimulatePrincipalPolicy and EvaluationResult: one res
 restrictive of the decisions on its resources, which follow in ResourceSpecificResults.
 """
 
+import re
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from keyquorum import iam_api
 from keyquorum.api import Shape
@@ -28,9 +30,23 @@ from keyquorum.model import ROLE, Caller, IdentityRecord, Principal
 from keyquorum.ops.iam import about, rules
 from keyquorum.ops.iam.about import reading
 from keyquorum.ops.iam.rules import connected, page
-from keyquorum.ops.operation import Call, Keys
+from keyquorum.ops.operation import Call, Keys, always
 
 _EVERYTHING: Final = "*"
+_ARN: Final = re.compile(r"arn:aws:iam::[0-9]{12}:(user|group|role)/[!-~]+", re.ASCII)
+
+# What one request may ask for; AWS does not say how much that is there.
+_MOST: Final = {
+    "action_names": 100,
+    "resource_arns": 100,
+    "policy_input_list": 10,
+    "permissions_boundary_policy_input_list": 1,
+    "context_entries": 100,
+}
+_MOST_DECISIONS: Final = 1000
+_MOST_VALUES: Final = 100
+_LONGEST_VALUE: Final = 2048
+
 _REFUSED: Final = (
     "caller_arn",
     "policy_exclusion_list",
@@ -67,10 +83,33 @@ class _Context(RequestContext):
 
 
 class _Simulated(msgspec.Struct, frozen=True):
-    """Whose policies they are, and what each is called: its ID and its type."""
+    """Whose policies they are, and what each is called: its ID and its type. ``bounded`` is who may do all that the
+    boundary lets through, if there is one."""
 
     subject: Subject
     called: list[tuple[str, str]]
+    bounded: Subject | None
+
+
+def _check(request: iam_api.SimulatePrincipalPolicyRequest) -> None:
+    """Raises InvalidInputException for what is not simulated, and for too much at once."""
+    given = [_member(name) for name in _REFUSED if getattr(request, name) is not None]
+    if given:
+        raise InvalidInputException(f"{', '.join(given)}: not supported, identity-based policies alone are simulated.")
+    for name, most in _MOST.items():
+        if len(getattr(request, name) or ()) > most:
+            raise InvalidInputException(f"{_member(name)}: at most {most} at a time.")
+    if len(request.action_names or ()) * len(request.resource_arns or _EVERYTHING) > _MOST_DECISIONS:
+        raise InvalidInputException(f"At most {_MOST_DECISIONS} pairs of an action and a resource at a time.")
+    values = [value for entry in request.context_entries or () for value in entry.context_key_values or ()]
+    if len(values) > _MOST_VALUES or any(len(value) > _LONGEST_VALUE for value in values):
+        raise InvalidInputException(
+            f"ContextEntries: at most {_MOST_VALUES} values of at most {_LONGEST_VALUE} characters at a time."
+        )
+
+
+def _member(name: str) -> str:
+    return name.title().replace("_", "")
 
 
 def _find(call: Call, arn: str) -> Principal | None:
@@ -84,6 +123,9 @@ def _find(call: Call, arn: str) -> Principal | None:
 
 def _about(call: Call, request: iam_api.SimulatePrincipalPolicyRequest) -> tuple[about.Subject, ...]:
     arn = str(request.policy_source_arn)
+    if _ARN.fullmatch(arn) is None:
+        # AWS's words: aws-containers/amazon-ecs-exec-checker, pull request 10.
+        raise InvalidInputException(f"Invalid Entity Arn: {arn} does not clearly define entity type and name.")
     found = _find(call, arn)
     return (about.Subject(arn, arn, () if found is None else found.tags),)
 
@@ -91,9 +133,7 @@ def _about(call: Call, request: iam_api.SimulatePrincipalPolicyRequest) -> tuple
 def _simulate(
     call: Call, request: iam_api.SimulatePrincipalPolicyRequest, _keys: Keys
 ) -> iam_api.SimulatePolicyResponse:
-    given = [name for name in _REFUSED if getattr(request, name) is not None]
-    if given:
-        raise InvalidInputException(f"{', '.join(given)}: not supported, identity-based policies alone are simulated.")
+    _check(request)
     found = _find(call, str(request.policy_source_arn))
     if found is None:
         raise NoSuchEntityException(f"The principal with ARN {request.policy_source_arn} cannot be found.")
@@ -126,14 +166,10 @@ def _simulated(call: Call, record: IdentityRecord, request: iam_api.SimulatePrin
     inputs = [_parsed(text) for text in request.policy_input_list or ()]
     boundaries = [_parsed(text) for text in request.permissions_boundary_policy_input_list or ()]
     called = [_called(name) for name, _ in documents(record)]
-    return _Simulated(
-        msgspec.structs.replace(
-            subject,
-            policies=(*subject.policies, *inputs),
-            boundary=boundaries[0] if boundaries else subject.boundary,
-        ),
-        [*called, *((f"PolicyInputList.{n}", "none") for n in range(1, len(inputs) + 1))],
-    )
+    called += [(f"PolicyInputList.{n}", "none") for n in range(1, len(inputs) + 1)]
+    boundary = boundaries[0] if boundaries else subject.boundary
+    bounded = None if boundary is None else replace(subject, policies=(boundary,), boundary=None)
+    return _Simulated(replace(subject, policies=(*subject.policies, *inputs), boundary=boundary), called, bounded)
 
 
 def _parsed(text: str) -> Compiled:
@@ -182,16 +218,15 @@ def _on_resource(
         eval_resource_decision=_DECISIONS[decision.reason],
         matched_statements=_matched(simulated, decision),
         missing_context_values=sorted(context.missing),
-        permissions_boundary_decision_detail=_limited(subject, request),
+        permissions_boundary_decision_detail=_limited(simulated.bounded, request),
     )
 
 
-def _limited(subject: Subject, request: Request) -> iam_api.PermissionsBoundaryDecisionDetail | None:
+def _limited(bounded: Subject | None, request: Request) -> iam_api.PermissionsBoundaryDecisionDetail | None:
     """What the boundary says by itself, if there is one."""
-    if subject.boundary is None:
+    if bounded is None:
         return None
-    alone = msgspec.structs.replace(subject, policies=(subject.boundary,), boundary=None)
-    return _INSIDE if evaluate.on_account(request, alone).allowed else _OUTSIDE
+    return _INSIDE if evaluate.on_account(request, bounded).allowed else _OUTSIDE
 
 
 def _matched(simulated: _Simulated, decision: Decision) -> list[iam_api.Statement]:
@@ -203,4 +238,4 @@ def _matched(simulated: _Simulated, decision: Decision) -> list[iam_api.Statemen
     return [iam_api.Statement(source_policy_id=name, source_policy_type=kind)]
 
 
-OPERATIONS = (reading("SimulatePrincipalPolicy", _simulate, _about),)
+OPERATIONS = (replace(reading("SimulatePrincipalPolicy", _simulate, _about), computes=always),)

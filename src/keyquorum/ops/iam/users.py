@@ -4,7 +4,7 @@
 from functools import partial
 
 from keyquorum import iam_api
-from keyquorum.ops.iam.about import NEW_BOUNDARY, changing, on, on_all, on_caller, on_new, on_renamed, reading
+from keyquorum.ops.iam.about import NEW_BOUNDARY, changing, making, on, on_all, on_caller, on_new, on_renamed, reading
 from keyquorum.ops.iam.principals import create, deleting, listing, renaming
 from keyquorum.ops.iam.rules import USERS, named_or_caller
 from keyquorum.ops.iam.shapes import user
@@ -23,7 +23,7 @@ def _get(call: Call, request: iam_api.GetUserRequest, _keys: Keys) -> iam_api.Ge
 
 
 OPERATIONS = (
-    changing("CreateUser", _create, on_new(USERS, NEW_BOUNDARY)),
+    making("CreateUser", _create, on_new(USERS, NEW_BOUNDARY)),
     reading("GetUser", _get, on_caller(sessions=True)),
     changing("UpdateUser", renaming(USERS), on_renamed(USERS)),
     changing("DeleteUser", deleting(USERS), on(USERS)),
