@@ -168,10 +168,11 @@ def measure(work: Path, count: int) -> Cost:
         def sample(_signal: int, frame: FrameType | None) -> None:
             sampled[_step(frame)] += 1
 
+        asked = requests(key_ids, count)
         signal.signal(signal.SIGALRM, sample)
         signal.setitimer(signal.ITIMER_REAL, _EVERY, _EVERY)
         try:
-            _answer(service, requests(key_ids, count))
+            _answer(service, asked)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     finally:

@@ -88,6 +88,22 @@ def test_a_simulation_is_bounded(iam: Any, within: dict[str, Any], beyond: dict[
     assert code_of(iam.simulate_principal_policy, **{**asked, **beyond}) == "InvalidInput"
 
 
+def test_policies_that_take_too_long_to_compare_are_refused(iam: Any) -> None:
+    """Each pattern by itself is slow to find in a long value, and there are many of each."""
+    patterns = ["*" + "a*" * 100 + f"{n:02}" for n in range(12)]
+    policies = [allow("kms:*", Condition={"StringNotLike": {f"kms:K{n}": patterns}}) for n in range(10)]
+    asked = {
+        "PolicySourceArn": ANN,
+        "PolicyInputList": policies,
+        "ContextEntries": context("a" * 2048, entries=10),
+        "ActionNames": [f"kms:Sign{n}" for n in range(100)],
+        "ResourceArns": [f"arn:aws:kms:us-east-1:{ACCOUNT}:key/{n}" for n in range(10)],
+    }
+    with refused("InvalidInput", "The policies are too large for so many decisions at a time.", 400):
+        iam.simulate_principal_policy(**asked)
+    assert code_of(iam.simulate_principal_policy, **{**asked, "ActionNames": ["kms:Sign"]}) == ""
+
+
 def test_it_takes_the_threads_of_what_computes_for_long() -> None:
     assert registry.IAM["SimulatePrincipalPolicy"].computes(None)
 

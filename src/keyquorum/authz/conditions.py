@@ -211,8 +211,11 @@ def _number(text: str) -> Decimal | None:
 
 def _moment(text: str) -> int | None:
     """Microseconds since the epoch. ISO 8601 down to a bare year, in UTC where it names no zone, or epoch seconds."""
-    if len(text) > 64:
-        return None
+    return _read_moment(text) if len(text) <= 64 else None
+
+
+@lru_cache(maxsize=64)
+def _read_moment(text: str) -> int | None:
     if len(text) != 4 and text.removeprefix("-").isdecimal() and text.isascii():
         return int(text) * 1_000_000
     full = text + "-01-01"[len(text) - 4 :] if len(text) in (4, 7) else text

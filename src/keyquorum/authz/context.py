@@ -58,7 +58,7 @@ class RequestContext(Context):
     __slots__ = ("_facts", "_families")
 
     def __init__(self, facts: Facts, work: Work = UNBOUNDED) -> None:
-        super().__init__(work)
+        self.work = work
         self._facts = facts
         self._families: dict[str, dict[str, list[str]]] = {}
 
@@ -97,6 +97,8 @@ _source = lru_cache(maxsize=4096)(_find_source)
 
 
 def _values(made: Any) -> tuple[str, ...] | None:
+    if type(made) is str:
+        return (made,)
     if made is None:
         return None
     if isinstance(made, bool):
@@ -107,7 +109,13 @@ def _values(made: Any) -> tuple[str, ...] | None:
 
 
 def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if seconds is None else _second(int(seconds // 1))
+
+
+@lru_cache(maxsize=64)
+def _second(second: int) -> str:
+    """Most requests are decided in the same second as the one before."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _own_pairs(facts: Facts) -> Mapping[str, str] | None:

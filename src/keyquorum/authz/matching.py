@@ -39,7 +39,6 @@ class Context(dict[str, tuple[str, ...] | None]):
     __slots__ = ("work",)
 
     def __init__(self, work: Work = UNBOUNDED) -> None:
-        super().__init__()
         self.work = work
 
     def __missing__(self, key: str) -> tuple[str, ...] | None:

@@ -20,7 +20,7 @@ def after(column: str, place: str) -> Condition:
 
 
 def under(column: str, prefix: str) -> Condition:
-    """Text that begins so, capitals heeded: LIKE does not heed them everywhere."""
+    """Text that begins so. Capitals are heeded, which LIKE does not do everywhere."""
     return _on(column, lambda c: sa.func.substr(c, 1, len(prefix)) == prefix, lambda value: value.startswith(prefix))
 
 
@@ -28,7 +28,7 @@ def containing(column: str, name: str) -> Condition:
     """A list, as JSON, that may contain this name. The name of which it is one is for the caller to look at: there may
     be more to it."""
     quoted = f'"{name}"'
-    return _on(column, lambda c: c.contains(quoted, autoescape=True), lambda value: quoted in value)
+    return _on(column, lambda c: sa.func.replace(c, quoted, "") != c, lambda value: quoted in value)
 
 
 def among(column: str, values: Collection[str]) -> Condition:

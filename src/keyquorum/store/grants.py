@@ -44,23 +44,18 @@ class Grants:
         grantee: str | None = None,
     ) -> list[Grant]:
         """At most ``limit`` grants on the key after the grant ID ``after``, in order; the filters are optional."""
-        given: dict[str, Any] = {"grant_id": grant_id, "grantee": grantee}
-        of = {name: value for name, value in given.items() if value is not None}
-        return self._select(connection, conditions.after("grant_id", after), limit=limit, **_on(key), **of)
+        of = {**_on(key), **_given(grant_id=grant_id, grantee=grantee)}
+        return self._select(connection, conditions.after("grant_id", after), limit=limit, **of)
 
     def retirable(
         self, connection: sa.Connection, region: str, principal: str, issuer: str | None, after: str, limit: int
     ) -> list[Grant]:
         """At most ``limit`` grants of the Region that name this retiring principal; on whoever's keys, unless
         ``issuer`` is an account."""
-        of: dict[str, Any] = {"retiring": principal, "region": region} | (
-            {} if issuer is None else {"issuing_account": issuer}
-        )
+        of = _given(retiring=principal, region=region, issuing_account=issuer)
         return self._select(connection, conditions.after("grant_id", after), limit=limit, **of)
 
-    def to(
-        self, connection: sa.Connection, key: Key, names: Collection[str], operation: str
-    ) -> dict[str, list[Grant]]:
+    def to(self, connection: sa.Connection, key: Key, names: Collection[str], operation: str) -> dict[str, list[Grant]]:
         """The key's grants of this operation to each of these names: those bound to it, a unique ID, and those to it,
         an ARN, that are bound to no ID. A user who was renamed since has another ARN, and whoever has the old one now
         has no part in it."""
@@ -92,6 +87,10 @@ class Grants:
 
 def _on(key: Key) -> dict[str, Any]:
     return {"key_id": key.key_id, "region": key.region}
+
+
+def _given(**columns: str | None) -> dict[str, Any]:
+    return {name: value for name, value in columns.items() if value is not None}
 
 
 def _grant(row: dict[str, Any]) -> Grant:

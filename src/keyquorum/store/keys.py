@@ -63,7 +63,7 @@ class Keys:
     def account_of(self, connection: sa.Connection, key_id: str, region: str) -> str | None:
         """Whose the key is, or None if it is not there any more."""
         row = self._mac.one(connection, _KEYS, key_id=key_id, region=region)
-        return None if row is None else _key(row).account
+        return None if row is None else str(row["account"])
 
     def regions(self, connection: sa.Connection, key_id: str) -> list[Key]:
         """The key in every Region where it is: one, or a multi-Region key's primary and replicas, in order."""
@@ -76,7 +76,7 @@ class Keys:
         rows = self._mac.many(
             connection, _KEYS, _LIVING, later, order=("key_id",), limit=limit, account=account, region=region
         )
-        return [_key(row).key_id for row in rows]
+        return [row["key_id"] for row in rows]
 
     def places(self, connection: sa.Connection) -> list[Place]:
         """Where there are keys, in all accounts and Regions."""

@@ -81,7 +81,10 @@ class Materials:
         return int(txn.connection.execute(statement).scalar_one())
 
     def _row(self, connection: sa.Connection, material: KeyMaterial) -> int | None:
-        return connection.execute(sa.select(_MATERIALS.c.wrapped_row).where(self._is(material))).scalar()
+        row = self._mac.one(
+            connection, _MATERIALS, key_id=material.key_id, region=material.region, material_id=material.material_id
+        )
+        return None if row is None else row["wrapped_row"]
 
     def _sealed(self, material: KeyMaterial, wrapped_row: int | None) -> dict[str, Any]:
         values = {**msgspec.structs.asdict(material), "wrapped_row": wrapped_row}

@@ -147,6 +147,34 @@ def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path,
     database.close()
 
 
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["ALTER TABLE keys RENAME TO old", "CREATE VIEW keys AS SELECT * FROM old"],
+        ["CREATE VIEW unheard_of AS SELECT 1"],
+        ["CREATE TRIGGER unheard_of AFTER UPDATE ON keys BEGIN DELETE FROM deleted_keys; END"],
+        ["CREATE VIRTUAL TABLE unheard_of USING fts5(x)"],
+    ],
+)
+@pytest.mark.parametrize("opening", [migrate.upgrade, migrate.require_current])
+def test_a_database_whose_tables_are_more_than_tables_is_refused(
+    opened: Database, opening: Callable[[Database], None], statements: list[str]
+) -> None:
+    """Somebody with a shell and the file can make any of these, to answer or to do what nobody asked for."""
+    migrate.upgrade(opened)
+    with opened.write() as txn:
+        for statement in statements:
+            txn.connection.exec_driver_sql(statement)
+    with pytest.raises(migrate.SchemaError, match="holds views or triggers that are not keyquorum's"):
+        opening(opened)
+
+
+def test_a_view_in_a_new_file_is_refused_before_there_is_a_table(opened: Database) -> None:
+    opened.execute_script(lambda connection: connection.exec_driver_sql("CREATE VIEW keys AS SELECT 1"))
+    with pytest.raises(migrate.SchemaError, match="views or triggers"):
+        migrate.upgrade(opened)
+
+
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "keyquorum.db"
     path.write_bytes(b"-- not SQLite --" * 64)

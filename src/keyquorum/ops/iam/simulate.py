@@ -25,6 +25,7 @@ from keyquorum.authz.evaluate import Decision, Reason, Source
 from keyquorum.authz.matching import fold
 from keyquorum.authz.policy import parse_identity_policy
 from keyquorum.authz.subjects import documents, subject_of
+from keyquorum.authz.work import TooMuchWork, Work
 from keyquorum.errors import InvalidInputException, KMSError, NoSuchEntityException
 from keyquorum.model import ROLE, Caller, IdentityRecord, Principal
 from keyquorum.ops.iam import about, rules
@@ -46,6 +47,8 @@ _MOST: Final = {
 _MOST_DECISIONS: Final = 1000
 _MOST_VALUES: Final = 100
 _LONGEST_VALUE: Final = 2048
+#: In units of work: about a second.
+_WORK: Final = 1_000_000_000
 
 _REFUSED: Final = (
     "caller_arn",
@@ -71,8 +74,8 @@ class _Context(RequestContext):
 
     __slots__ = ("missing",)
 
-    def __init__(self, facts: Facts) -> None:
-        super().__init__(facts)
+    def __init__(self, facts: Facts, work: Work) -> None:
+        super().__init__(facts, work)
         self.missing: set[str] = set()
 
     def __missing__(self, key: str) -> tuple[str, ...] | None:
@@ -84,11 +87,12 @@ class _Context(RequestContext):
 
 class _Simulated(msgspec.Struct, frozen=True):
     """Whose policies they are, and what each is called: its ID and its type. ``bounded`` is who may do all that the
-    boundary lets through, if there is one."""
+    boundary lets through, if there is one. ``work`` is what all decisions together may cost."""
 
     subject: Subject
     called: list[tuple[str, str]]
     bounded: Subject | None
+    work: Work
 
 
 def _check(request: iam_api.SimulatePrincipalPolicyRequest) -> None:
@@ -146,7 +150,10 @@ def _simulate(
     # A place in the list is its number, so that an action that is named twice has two.
     numbered = [(f"{n:05}", action) for n, action in enumerate(request.action_names or ())]
     shown, rest = page(call, f"SimulatePrincipalPolicy {found.principal_id}", request, numbered, lambda item: item[0])
-    results = [_result(call, simulated, action, resources, entries) for _, action in shown]
+    try:
+        results = [_result(call, simulated, action, resources, entries) for _, action in shown]
+    except TooMuchWork:
+        raise InvalidInputException("The policies are too large for so many decisions at a time.") from None
     return iam_api.SimulatePolicyResponse(evaluation_results=results, **rest)
 
 
@@ -169,7 +176,8 @@ def _simulated(call: Call, record: IdentityRecord, request: iam_api.SimulatePrin
     called += [(f"PolicyInputList.{n}", "none") for n in range(1, len(inputs) + 1)]
     boundary = boundaries[0] if boundaries else subject.boundary
     bounded = None if boundary is None else replace(subject, policies=(boundary,), boundary=None)
-    return _Simulated(replace(subject, policies=(*subject.policies, *inputs), boundary=boundary), called, bounded)
+    subject = replace(subject, policies=(*subject.policies, *inputs), boundary=boundary)
+    return _Simulated(subject, called, bounded, Work(_WORK))
 
 
 def _parsed(text: str) -> Compiled:
@@ -209,7 +217,7 @@ def _on_resource(
     call: Call, simulated: _Simulated, action: str, resource: str, entries: dict[str, tuple[str, ...]]
 ) -> iam_api.ResourceSpecificResult:
     subject = simulated.subject
-    context = _Context(Facts(action, Shape(), subject, call.caller.region, call.now))
+    context = _Context(Facts(action, Shape(), subject, call.caller.region, call.now), simulated.work)
     context.update(entries)
     request = Request(action, resource, subject.account, context)
     decision = evaluate.on_account(request, subject)
