@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Asks iam-simulate for the decisions that its standard input describes: JSON, a list of simulations. Answers with the
 // list of its verdicts: "Allowed" or another word, and what it left out of the request.
-// tests/long/test_iam_simulate.py runs it in a folder that has that package and nothing of ours.
+// tests/long/test_another_evaluator.py runs it in a folder that has that package and nothing of ours.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";

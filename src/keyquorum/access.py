@@ -46,8 +46,10 @@ class Access:
         self._call = call
         self._view = view
         self._request = request
+        # For each decision as much: with one amount for all, what is left would tell something of the one before.
+        self._most = _AT_MOST if call.may_wait else _AT_ONCE
         try:
-            self.subject: Final = find_subject(call.caller, view, self._work())
+            self.subject: Final = find_subject(call.caller, view, Work(self._most))
         except TooMuchWork:
             raise self._undecided() from None
 
@@ -79,7 +81,7 @@ class Access:
             return authorize(record, _BY_ITSELF)
         facts = self._facts(use.permission, record, _alias_of(use), same_key)
         resource = None if use.by == "account" else call.arn(key)
-        unnamed, work = _UNNAMED[use.found_in], self._work()
+        unnamed, work = _UNNAMED[use.found_in], Work(self._most)
         try:
             if use.by == "account":
                 asked = Request(use.permission, None, key.account, RequestContext(facts, work))
@@ -101,7 +103,7 @@ class Access:
         """Raises AccessDeniedException unless identity-based policies give what ``need`` says."""
         call = self._call
         facts = self._facts(need.permission, None, None, False)
-        context = _with(RequestContext(facts, self._work()), (_owned_by(call.caller.account), *need.context))
+        context = _with(RequestContext(facts, Work(self._most)), (_owned_by(call.caller.account), *need.context))
         request = Request(need.permission, need.resource, call.caller.account, context, other_arns=need.other_arns)
         try:
             decision = evaluate.on_account(request, self.subject)
@@ -116,7 +118,7 @@ class Access:
         assumed. ``context`` are condition keys of this operation, in lower case."""
         call = self._call
         facts = self._facts(permission, None, None, False)
-        known = _with(RequestContext(facts, self._work()), (_owned_by(role.account), *context))
+        known = _with(RequestContext(facts, Work(self._most)), (_owned_by(role.account), *context))
         request = Request(permission, role.arn, role.account, known)
         trust = role.trust
         if trust is None:
@@ -133,10 +135,6 @@ class Access:
             )
 
     # -- how much it may cost
-
-    def _work(self) -> Work:
-        """For one decision: with one amount for all, what is left of it would tell something of the one before."""
-        return Work(_AT_MOST if self._call.may_wait else _AT_ONCE)
 
     def _undecided(self) -> KMSError:
         """What to raise for TooMuchWork. Raises WouldBlock where it is only too much to be done at once."""

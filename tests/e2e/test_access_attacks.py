@@ -29,6 +29,8 @@ from people import (
 )
 from servers import ACCOUNT, Access, code_of
 
+pytestmark = pytest.mark.slow
+
 DENIED = "AccessDeniedException"
 ALLOWED = ("", "")
 DAY = 86_400

@@ -11,6 +11,8 @@ from matrix import outcome
 from people import ABLE, ADMIN, CLOSED, NOBODY, OPEN, OTHER, STRANGER, VISITOR, Inside, Person, allow, document, inside
 from servers import ACCOUNT, code_of
 
+pytestmark = pytest.mark.slow
+
 DENIED = "AccessDeniedException"
 ABSENT = "12345678-1234-1234-1234-123456789012"
 THERE = "eu-west-1"

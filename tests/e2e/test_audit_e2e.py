@@ -14,6 +14,8 @@ import pytest
 from processes import audit_records
 from servers import ACCOUNT, Production, environment, run
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = 300
 THREADS = 4
 

@@ -16,6 +16,8 @@ from servers import Production, signed_request
 from keyquorum.app import Service
 from keyquorum.config import Settings
 
+pytestmark = pytest.mark.slow
+
 RECIPES = cookbook.recipes(cookbook.PAGE.read_text(encoding="utf-8"))
 
 _SEED = '[[account]]\nid = "444455556666"\n'

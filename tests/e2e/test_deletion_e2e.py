@@ -200,7 +200,7 @@ def unerased(service: Service) -> list[tuple[str, str, str]]:
 
 def at_hand(service: Service) -> set[str]:
     """The names of the keys whose material this process has opened, usable or not."""
-    return {name for name, (*_, record) in service.store.key_cache._entries.items() if record.opened}
+    return {name for name, entry in service.store.key_cache._entries.items() if entry[3].opened}
 
 
 @pytest.fixture

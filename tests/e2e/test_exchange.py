@@ -12,6 +12,8 @@ from servers import Production, Program, behind_its_back, http_post
 
 from keyquorum.testing import Server
 
+pytestmark = pytest.mark.slow
+
 KEY = "1234abcd-12ab-34cd-56ef-1234567890ab"
 ARN = f"arn:aws:verenc:111122223333:key/{KEY}"
 BODY = b'{ "KeyId": "%b" }' % KEY.encode()

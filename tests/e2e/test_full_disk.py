@@ -20,6 +20,8 @@ from keyquorum.config import Settings
 from keyquorum.errors import DependencyTimeoutException
 from keyquorum.model import Answer
 
+pytestmark = pytest.mark.slow
+
 _STATEMENT = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "kms:*"}
 LONG = json.dumps({"Version": "2012-10-17", "Statement": [{**_STATEMENT, "Resource": "*"}] * 250})
 SAID = "The audit log cannot be written, so the request is refused and nothing was changed."

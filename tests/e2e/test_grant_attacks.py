@@ -10,6 +10,8 @@ from matrix import outcome
 from people import ABLE, ADMIN, CLOSED, HELPER, NOBODY, VISITOR, Inside, Person, encrypt, inside, naming
 from servers import code_of
 
+pytestmark = pytest.mark.slow
+
 DENIED = "AccessDeniedException"
 TENANT = {"tenant": "a"}
 

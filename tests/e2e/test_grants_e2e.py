@@ -9,6 +9,8 @@ from botocore.config import Config
 from matrix import KINDS, Kind, Stock, call, cases, outcome
 from servers import ACCOUNT, REGION, Access, Production, Program, client, refused
 
+pytestmark = pytest.mark.slow
+
 ALICE = f"arn:aws:iam::{ACCOUNT}:user/Alice"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/path/to/Clerk"
 SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/Clerk/session"

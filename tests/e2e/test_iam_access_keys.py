@@ -15,6 +15,8 @@ from servers import Access, Production, client, code_of, refused
 
 from keyquorum.authn.sigv4a import derive_public_key
 
+pytestmark = pytest.mark.slow
+
 PROVIDER = f"{ARN}:oidc-provider/"
 
 

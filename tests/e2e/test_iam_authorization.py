@@ -14,6 +14,8 @@ from servers import ACCOUNT, Access, Production, code_of, refused
 
 from keyquorum.ops import registry
 
+pytestmark = pytest.mark.slow
+
 NOBODY = Access("AKIANOBODY0000000000", "nobody-secret-0123456789-0123456789-abcde")
 ADMIN = Access("AKIAADMIN00000000000", "admin-secret-0123456789-0123456789-abcdef")
 OTHER = Access("AKIAOTHER00000000000", "other-secret-0123456789-0123456789-abcdef")

@@ -9,6 +9,8 @@ import pytest
 from iam_requests import ARN, DOCUMENT, TAGS, TRUST, trust
 from servers import Production, code_of, refused
 
+pytestmark = pytest.mark.slow
+
 ANYBODY = "arn:aws:iam::aws:policy/AdministratorAccess"
 
 

@@ -9,6 +9,8 @@ from botocore import xform_name
 from iam_requests import ARN, DOCUMENT, TRUST, allow
 from servers import Production, code_of, refused
 
+pytestmark = pytest.mark.slow
+
 AWS = "arn:aws:iam::aws:policy/"
 OTHER_DOCUMENT = allow("kms:ListAliases")
 KINDS = ["User", "Group", "Role"]

@@ -14,6 +14,8 @@ from keyquorum.app import Service
 from keyquorum.config import Settings
 from keyquorum.ops import registry
 
+pytestmark = pytest.mark.slow
+
 ANN = f"{ARN}:user/ann"
 
 

@@ -45,6 +45,8 @@ from servers import ACCOUNT, Production, refused
 from keyquorum.crypto.importing import WRAPPING
 from keyquorum.testing import Server
 
+pytestmark = pytest.mark.slow
+
 DAY = timedelta(days=1)
 
 

@@ -26,6 +26,8 @@ from matrix import (
 
 from keyquorum.testing import Server
 
+pytestmark = pytest.mark.slow
+
 DAY = timedelta(days=1)
 
 

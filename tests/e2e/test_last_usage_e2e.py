@@ -12,6 +12,8 @@ from servers import Access, Production, refused
 
 from keyquorum.testing import Server
 
+pytestmark = pytest.mark.slow
+
 
 def last(kms: Any, key: Any) -> dict[str, Any]:
     found: dict[str, Any] = call(kms, "GetKeyLastUsage", KeyId=key["KeyId"])["KeyLastUsage"]

@@ -21,6 +21,8 @@ from openssl import OpenSSL
 from openssl import openssl as openssl_fixture
 from servers import refused
 
+pytestmark = pytest.mark.slow
+
 ML_DSA: dict[str, tuple[Any, int]] = {
     "ML_DSA_44": (ML_DSA_44, 1312),
     "ML_DSA_65": (ML_DSA_65, 1952),

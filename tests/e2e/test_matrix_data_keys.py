@@ -14,6 +14,8 @@ from kyber_py.ml_kem import ML_KEM_512
 from matrix import PAIR_SPECS, call, spec_cases
 from servers import refused
 
+pytestmark = pytest.mark.slow
+
 CONTEXT = {"table": "orders"}
 
 

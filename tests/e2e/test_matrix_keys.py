@@ -27,6 +27,8 @@ from servers import ACCOUNT, REGION, Production, refused
 
 from keyquorum.ops import registry
 
+pytestmark = pytest.mark.slow
+
 OTHER_REGION = "eu-west-1"
 GRANTEE = f"arn:aws:iam::{ACCOUNT}:user/Alice"
 

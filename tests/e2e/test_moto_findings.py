@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from servers import REGION, Production, refused
 
+pytestmark = pytest.mark.slow
+
 CONSTRAINT = "1 validation error detected: Value{value} at '{member}' failed to satisfy constraint: {rule}"
 
 

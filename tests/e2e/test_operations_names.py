@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from servers import ACCOUNT, REGION, code_of, refused
 
+pytestmark = pytest.mark.slow
+
 PREFIX = f"arn:aws:kms:{REGION}:{ACCOUNT}:"
 ABSENT = "0000abcd-12ab-34cd-56ef-1234567890ab"
 

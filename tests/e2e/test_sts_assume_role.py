@@ -16,6 +16,8 @@ from botocore.config import Config
 from roles import ALICE, BOB, allow, assumed, document, new_role, trusting, user, using
 from servers import ACCOUNT, Access, Production, Program, client, code_of, refused
 
+pytestmark = pytest.mark.slow
+
 OTHER = "444455556666"
 ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 ALICE_ARN, BOB_ARN = user("Alice"), user("Bob", OTHER)

@@ -14,6 +14,8 @@ import pytest
 from roles import ALICE, allow, assumed, document, new_role, new_user, pass_time, trusting, user, using
 from servers import ACCOUNT, Access, Production, Program, client, code_of, refused
 
+pytestmark = pytest.mark.slow
+
 ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 INVALID = "The security token included in the request is invalid."
 

@@ -11,6 +11,8 @@ from botocore.config import Config
 from roles import ALICE, allow, assumed, new_role, trusting, user, using
 from servers import ACCOUNT, Access, Production, client, code_of, refused
 
+pytestmark = pytest.mark.slow
+
 if importlib.util.find_spec("awscrt") is None and "CI" not in os.environ:
     pytest.skip("botocore signs SigV4A only with awscrt", allow_module_level=True)
 

@@ -20,6 +20,8 @@ from issuer import AUDIENCE, CONFIGURATION, KEY_SET, SUBJECT, Issuer, dripping, 
 from roles import ALICE, allow, assumed, document, federating, new_role, new_user, pass_time, trusting, user, using
 from servers import ACCOUNT, Production, Program, client, code_of, http_post, refused
 
+pytestmark = pytest.mark.slow
+
 NOT_AUTHORIZED = "Not authorized to perform sts:AssumeRoleWithWebIdentity"
 NO_KEY = (
     "Couldn't retrieve verification key from your identity provider,  "

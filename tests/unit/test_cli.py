@@ -20,6 +20,8 @@ from keyquorum.cli import main
 from keyquorum.config import Settings
 from keyquorum.layout import DataDirectory, Endpoint
 
+pytestmark = pytest.mark.slow
+
 
 def run(*arguments: str, **environment: str) -> Result:
     return CliRunner().invoke(main, arguments, env=environment)

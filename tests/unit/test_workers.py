@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is not known yet, whose issuer has to be asked, and what computes for long, waits in a short line of its own; nobody else waits behind it."""
+"""Who is not known yet, whose issuer has to be asked, and what computes for long, waits in a short line of its own;
+nobody else waits behind it."""
 
 import os
 import threading

@@ -346,8 +346,8 @@ def _principals(statement: Statement, bound: Mapping[str, str] | None) -> Callab
 
 
 def _let_in(principals: Principals, names: frozenset[str], subject: Subject) -> Level:
-    """As ``named``, but whoever comes with a web identity's token has to be named by its provider: a role for "*" is not
-    meant for all the workloads of every provider that its account has for other roles."""
+    """As ``named``, but whoever comes with a web identity's token has to be named by its provider: a role for "*" is
+    not meant for all the workloads of every provider that its account has for other roles."""
     if subject.kind == WEB_IDENTITY and subject.federated not in principals.federated:
         return Level.NONE
     return named(principals, names, subject)

@@ -194,6 +194,8 @@ def _denied(action: str, request: Request, subject: Subject) -> Decision | None:
         for statement in policy.using(action, work)[0]:
             if statement.holds(request):
                 return _by(Reason.EXPLICIT_DENY, Source.IDENTITY, statement, i)
+    if subject.boundary is None and not subject.sessions:
+        return None
     for source, policies in _limits(subject):
         for i, policy in enumerate(policies):
             for statement in policy.using(action, work)[0]:
@@ -204,8 +206,6 @@ def _denied(action: str, request: Request, subject: Subject) -> Decision | None:
 
 def _limits(subject: Subject) -> Sequence[tuple[Source, tuple[Compiled, ...]]]:
     """The policies that say the most that the others can give."""
-    if subject.boundary is None and not subject.sessions:
-        return ()
     bounds = () if subject.boundary is None else (subject.boundary,)
     return [(source, of) for source, of in ((Source.BOUNDARY, bounds), (Source.SESSION, subject.sessions)) if of]
 
@@ -221,6 +221,8 @@ def _allowing(action: str, request: Request, policies: Iterable[Compiled]) -> tu
 
 def _limited(action: str, request: Request, subject: Subject) -> Decision | None:
     """The refusal by a boundary or session policies that allow nothing of it, if they do not."""
+    if subject.boundary is None and not subject.sessions:
+        return None
     for source, policies in _limits(subject):
         if _allowing(action, request, policies) is None:
             return Decision(False, Reason.IMPLICIT_DENY, source)

@@ -193,7 +193,7 @@ class _Piece:
             return value.startswith(self._text, position)
         if len(value) - position < self.length:
             return False
-        return all([value.startswith(run, position + place) for place, run in self._runs])
+        return all(value.startswith(run, position + place) for place, run in self._runs)
 
     def find(self, value: str, start: int, stop: int) -> int:
         """Where the first match within ``value[start:stop]`` ends, or -1."""

@@ -8,18 +8,17 @@ compared, as the time does, is what matters.
 import math
 from typing import Final
 
+from msgspec import Struct
+
 
 class TooMuchWork(Exception):
     """More would have to be compared than this request may cost. Nothing was decided."""
 
 
-class Work:
+class Work(Struct, gc=False):
     """``left`` is what a decision may still cost."""
 
-    __slots__ = ("left",)
-
-    def __init__(self, left: float) -> None:
-        self.left = left
+    left: float
 
     def spend(self, units: int) -> None:
         self.left -= units

@@ -4,21 +4,14 @@ So is who signed it with temporary credentials, or for many Regions at once."""
 
 import base64
 import time
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from sigv4_requests import ACCESS_KEY_ID, MISMATCH, SECRET, received, replaced, request_of, signed_by_botocore
-from sigv4a_requests import private_key, signed_asymmetrically
-from stored import ACCOUNT, MAC, NOW, REGION, database, keyring
+from callers import SESSION, STAND_IN, UNSIGNED, Known, Temporary, by, cached, caller, issued
+from sigv4_requests import ACCESS_KEY_ID, MISMATCH, SECRET, replaced, request_of, signed_by_botocore
+from stored import ACCOUNT, NOW, REGION, keyring
 
-from keyquorum import sessions
-from keyquorum.authn.credentials import Authenticator, Credential
+from keyquorum.authn.credentials import Authenticator
 from keyquorum.errors import (
     ExpiredTokenException,
     InvalidSignatureException,
@@ -27,50 +20,7 @@ from keyquorum.errors import (
     UnrecognizedClientException,
     WouldBlock,
 )
-from keyquorum.keyring import Keyring, access_key_without_secret
 from keyquorum.model import ASSUMED_ROLE, ROLE, ROOT, USER, Caller, HttpRequest, Principal, Session
-from keyquorum.store.store import Store
-
-STAND_IN = Caller(ACCOUNT, REGION, f"arn:aws:iam::{ACCOUNT}:root", ACCOUNT, ROOT)
-UNSIGNED = request_of([(b"host", b"localhost"), (b"x-amz-target", b"TrentService.ListKeys")])
-
-
-class Known(NamedTuple):
-    store: Store
-    keyring: Keyring
-
-    def authenticator(self, stand_in: Caller | None = None, regions: frozenset[str] | None = None) -> Authenticator:
-        return Authenticator(self.store, self.keyring, REGION, stand_in, regions)
-
-    def insert(self, principal: Principal) -> None:
-        with self.store.database.write() as txn:
-            self.store.identities.insert(txn, principal)
-
-
-@pytest.fixture
-def known() -> Iterator[Known]:
-    """A root whose access key is botocore's example, and a user."""
-    with database(None) as opened:
-        store, ring = Store(opened, MAC), keyring()
-        for kind, name, access_key_id in ((ROOT, ROOT, ACCESS_KEY_ID), (USER, "alice", "AKIAALICE")):
-            principal = Principal(f"AIDA{name}", ACCOUNT, kind, name)
-            with opened.write() as txn:
-                store.identities.insert(txn, principal)
-                access_key = ring.new_access_key(access_key_id, principal.principal_id, SECRET, NOW)
-                store.access_keys.insert(txn, access_key, principal)
-        yield Known(store, ring)
-
-
-def caller(authenticator: Authenticator, http: HttpRequest, *, may_block: bool = True) -> Caller:
-    return authenticator.authenticate(http, b"kms", time.time(), NOW, may_block=may_block)
-
-
-def cached(authenticator: Authenticator, access_key_id: str = ACCESS_KEY_ID) -> Credential | None:
-    return authenticator._cache.get(access_key_id)
-
-
-def by(access_key_id: str, http: HttpRequest) -> HttpRequest:
-    return replaced(http, b"authorization", lambda v: v.replace(ACCESS_KEY_ID.encode(), access_key_id.encode()))
 
 
 def test_the_caller_is_who_the_access_key_belongs_to_and_acts_where_it_signed_for(known: Known) -> None:
@@ -247,33 +197,6 @@ def test_a_credential_goes_with_its_signing_keys_when_its_access_key_changes(kno
 
 # -- temporary credentials
 
-ROLE_OF_TESTS = Principal("AROATESTS", ACCOUNT, ROLE, "tests", path="/ci/")
-SESSION = Session("run-1", NOW - 100, NOW + 100, tags=(("team", "blue"),))
-
-
-class Temporary(NamedTuple):
-    access_key_id: str
-    secret: str
-    token: str
-
-    def signed(self, service: str = "kms", **changes: Any) -> HttpRequest:
-        request = AWSRequest("POST", "http://localhost:8085/", data=b"{}", headers={"X-Amz-Target": "T.ListKeys"})
-        credentials = Credentials(*self._replace(**changes))
-        SigV4Auth(credentials, service, REGION).add_auth(request)
-        return received(request)
-
-
-@pytest.fixture
-def role(known: Known) -> Principal:
-    known.insert(ROLE_OF_TESTS)
-    return ROLE_OF_TESTS
-
-
-def issued(known: Known, principal: Principal, session: Session = SESSION, ring: Keyring | None = None) -> Temporary:
-    temporary, token = sessions.issue(ring or known.keyring, ACCOUNT, principal.principal_id, session)
-    assert temporary.access_key_id.startswith("ASIA")
-    return Temporary(temporary.access_key_id, temporary.secret, token)
-
 
 def test_the_session_of_a_role_is_the_caller(known: Known, role: Principal) -> None:
     credentials = issued(known, role)
@@ -439,72 +362,6 @@ def test_whoever_has_a_token_that_opens_does_not_wait_among_strangers(known: Kno
     assert caught.value.where == "callers"
     caller(authenticator, signed)
     caller(authenticator, signed, may_block=False)
-
-
-# -- SigV4A
-
-
-def test_the_public_key_follows_from_the_secret_and_is_kept(known: Known) -> None:
-    authenticator = known.authenticator()
-    http = signed_asymmetrically(regions="eu-*,us-east-1")
-    found = caller(authenticator, http)
-    assert (found.arn, found.region_set) == (f"arn:aws:iam::{ACCOUNT}:root", ("eu-*", "us-east-1"))
-    credential = cached(authenticator)
-    assert credential is not None
-    assert credential.public_key is not None
-    assert credential.derived == {}
-    with pytest.raises(InvalidSignatureException, match=MISMATCH[:40]):
-        caller(authenticator, request_of(http.headers, b"another body"))
-
-
-def test_a_request_for_many_regions_acts_where_it_says_if_it_is_signed_for_that(known: Known) -> None:
-    authenticator = known.authenticator()
-    found = caller(authenticator, signed_asymmetrically(regions="us-east-1,eu-*"))
-    assert authenticator.in_region(found, None).region == REGION
-    assert authenticator.in_region(found, "eu-west-1").region == "eu-west-1"
-    for region in ("ap-south-1", "xeu-west-1", "us-east-11"):
-        with pytest.raises(InvalidSignatureException):
-            authenticator.in_region(found, region)
-
-
-def test_a_region_that_there_is_not_is_not_covered_by_any(known: Known) -> None:
-    authenticator = known.authenticator(regions=frozenset({REGION}))
-    found = caller(authenticator, signed_asymmetrically(regions="*"))
-    assert authenticator.in_region(found, REGION).region == REGION
-    with pytest.raises(InvalidSignatureException, match="valid region"):
-        authenticator.in_region(found, "eu-west-1")
-
-
-def test_of_an_access_key_without_a_secret_only_the_public_key_is_known(known: Known) -> None:
-    public = private_key("AKIACAROL", SECRET).public_key()
-    stored = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    carol = Principal("AIDAcarol", ACCOUNT, USER, "carol")
-    access_key = access_key_without_secret("AKIACAROL", carol.principal_id, stored, NOW)
-    assert access_key is not None
-    with known.store.database.write() as txn:
-        known.store.identities.insert(txn, carol)
-        known.store.access_keys.insert(txn, access_key, carol)
-    authenticator = known.authenticator()
-    unproven = Credentials("AKIACAROL", SECRET)
-    request = AWSRequest("POST", "http://localhost:8085/", data=b"{}", headers={"X-Amz-Target": "T.ListKeys"})
-    SigV4Auth(unproven, "kms", REGION).add_auth(request)
-    for _ in range(2):
-        with pytest.raises(InvalidSignatureException, match=MISMATCH[:40]):
-            caller(authenticator, received(request))
-    signed = signed_asymmetrically(key=private_key("AKIACAROL"), access_key_id="AKIACAROL")
-    assert caller(authenticator, signed).principal_id == "AIDAcarol"
-
-
-def test_a_session_signs_for_many_regions_too(known: Known, role: Principal) -> None:
-    credentials = issued(known, role)
-    key = private_key(credentials.access_key_id, credentials.secret)
-    authenticator = known.authenticator()
-    signed = signed_asymmetrically(token=credentials.token, key=key, access_key_id=credentials.access_key_id)
-    assert caller(authenticator, signed).kind == ASSUMED_ROLE
-    other = ec.generate_private_key(ec.SECP256R1())
-    forged = signed_asymmetrically(token=credentials.token, key=other, access_key_id=credentials.access_key_id)
-    with pytest.raises(InvalidSignatureException):
-        caller(authenticator, forged)
 
 
 # -- the last use

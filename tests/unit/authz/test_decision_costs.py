@@ -3,7 +3,6 @@
 
 import json
 import os
-import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +14,7 @@ from asked import Asked, by, doc
 from decisions import key_policy, request_of, subject_of
 from policies import ALICE, ROLE
 
-from keyquorum.authz import evaluate, matching
+from keyquorum.authz import evaluate
 from keyquorum.authz.matching import glob, tokens
 from keyquorum.authz.policy import MAX_BYTES
 
@@ -50,8 +49,6 @@ def test_no_pattern_makes_the_matcher_try_again_and_again(pattern: str) -> None:
     # Each piece between two asterisks is looked for once.
     assert work(lambda: matches(value)) <= 12 * len(pattern)
     assert work(lambda: matches(value * 2)) <= 12 * len(pattern)
-
-
 
 
 def test_variables_without_an_end_are_read_once() -> None:

@@ -18,6 +18,8 @@ from keyquorum.model import Alias, Key, KeyMaterial, ResourcePolicy
 from keyquorum.store.engine import Transaction
 from keyquorum.store.store import Store
 
+pytestmark = pytest.mark.slow
+
 #: A symmetric or HMAC key, an RSA-2048 key, an RSA-4096 key; and more than a page of the database holds.
 SIZES = (32, 1_200, 2_400, 5_000)
 FRAGMENT, STEP = 24, 8

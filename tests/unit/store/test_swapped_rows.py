@@ -14,10 +14,10 @@ import pytest
 import sqlalchemy as sa
 from people import ADMIN, CLOSED, NOBODY, Inside, inside, naming
 from servers import code_of
-from stored import ACCOUNT, MAC, REGION, Filled, database, fill
+from stored import ACCOUNT, MAC, NOTHING, NOW, REGION, Filled, database, fill, managed_policy
 
 from keyquorum.errors import IntegrityError
-from keyquorum.model import GROUP, ROLE, USER
+from keyquorum.model import GROUP, ROLE, USER, Principal
 from keyquorum.store import schema
 from keyquorum.store.conditions import after, among, containing, either, under
 from keyquorum.store.engine import Database
@@ -262,6 +262,16 @@ def test_a_key_goes_by_no_other_keys_policy(world: Inside) -> None:
         assert code_of(world.by(NOBODY).decrypt, KeyId=theirs, CiphertextBlob=sealed) != ""
 
 
+def test_a_grant_on_a_key_that_is_gone_meanwhile_is_not_listed(world: Inside) -> None:
+    """Between the reading of a grant and that of its key, the key may be deleted."""
+    admin = world.by(ADMIN)
+    made = {"KeyId": world.key(CLOSED), "GranteePrincipal": NOBODY.arn, "RetiringPrincipal": ADMIN.arn}
+    admin.create_grant(Operations=["Encrypt"], **made)
+    assert len(admin.list_retirable_grants(RetiringPrincipal=ADMIN.arn)["Grants"]) == 1
+    put_view(world.service.store.database, "keys", "account", OTHER, "FALSE")
+    assert admin.list_retirable_grants(RetiringPrincipal=ADMIN.arn)["Grants"] == []
+
+
 # -- conditions: what the database is asked, and what it is held to, are the same
 
 PATHS: Final = ["", "/", "/a", "/A", "/a/", "/a_", "/a%", "/ab/", "/é/", "/\U0001f511", "z"]
@@ -273,6 +283,21 @@ CONDITIONS: Final = {
     "among": [among("text", ()), among("text", ("/a", "/A")), among("text", ("z",))],
     "either": [either(after("text", "z"), under("text", "/a")), either(among("other", ("1",)), under("text", "/A"))],
 }
+
+
+def test_a_path_is_told_from_one_with_other_capitals(filled: Filled) -> None:
+    store, found = filled.store, {}
+    with store.database.write() as txn:
+        for number, path in enumerate(("/Team/", "/team/", "/team/x/", "/t_am/")):
+            name = f"n{number}"
+            store.identities.insert(txn, Principal(f"AIDA{name}", ACCOUNT, USER, name, path=path, created_at=NOW))
+            store.managed_policies.insert(txn, managed_policy(name, NOTHING, path=path))
+        for prefix in ("/Team/", "/team/", "/tEam/", "/t_am/", "/te", "/%"):
+            users = store.identities.page(txn.connection, ACCOUNT, USER, prefix, "", 10)
+            policies = store.managed_policies.page(txn.connection, ACCOUNT, prefix, "", 10)
+            assert [user.name for user in users] == [policy.name for policy in policies]
+            found[prefix] = [int(user.name[1:]) for user in users]
+    assert found == {"/Team/": [0], "/team/": [1, 2], "/tEam/": [], "/t_am/": [3], "/te": [1, 2], "/%": []}
 
 
 @pytest.mark.parametrize("kind", CONDITIONS)
