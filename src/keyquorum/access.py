@@ -34,7 +34,7 @@ from keyquorum.store.store import View
 
 _UNNAMED: Final = {"request": "this resource", "ciphertext": "the resource associated with this ciphertext"}
 #: Units of work for a decision: on the event loop, and in a thread of its own.
-_AT_ONCE: Final = 500_000
+_AT_ONCE: Final = 1_000_000
 _AT_MOST: Final = 250_000_000
 _BY_ITSELF: Final = Decision(True, Reason.ALLOWED, Source.ROOT)
 
@@ -49,7 +49,8 @@ class Access:
         # For each decision as much: with one amount for all, what is left would tell something of the one before.
         self._most = _AT_MOST if call.may_wait else _AT_ONCE
         try:
-            self.subject: Final = find_subject(call.caller, view, Work(self._most))
+            # Quotas bound how much there is to be read; it is read once.
+            self.subject: Final = find_subject(call.caller, view, UNBOUNDED if call.may_wait else Work(_AT_ONCE))
         except TooMuchWork:
             raise self._undecided() from None
 

@@ -156,6 +156,9 @@ class Pipeline:
         if operation.prepare is not None:
             # What takes long is done for a caller who is authorized, and before the database is locked.
             call.prepared = operation.prepare(call, request, self._decide(operation, call, request, trace, view))
+        else:
+            # So are the caller's policies made ready, which the decision on locked rows then finds to be the same.
+            call.access = Access(call, view, request)
         # One transaction, in which the decision is made on locked rows
         with self._services.store.database.write() as call.txn:
             locked = LockedView(self._services.store, call.txn)

@@ -107,7 +107,7 @@ def _text(wildcards: bool, make: Callable[[list[tuple[Token, ...]]], _Weighed]) 
     return prepare
 
 
-_MAKING: Final = 32
+_MAKING: Final = 128
 """Units of work, for each of a text's weight, to make a matcher of it."""
 
 

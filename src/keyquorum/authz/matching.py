@@ -112,7 +112,7 @@ def resolve(parts: Iterable[Token], context: Context) -> tuple[Token, ...] | Non
         if value is None or (values and len(values) > 1):
             return None
         if len(value) > SHORT:
-            context.work.spend(2 * len(value))
+            context.work.spend(8 * len(value))
         out.append(value)
     return tuple(out)
 
