@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from keyquorum import bootstrap, seed, seeding
+from keyquorum import bootstrap
 from keyquorum.arns import ArnLayout
 from keyquorum.audit.signing import LABEL, Signer
 from keyquorum.audit.trail import Trail
@@ -26,6 +26,8 @@ from keyquorum.layout import DataDirectory
 from keyquorum.model import ROOT, AccessKey, Caller
 from keyquorum.ops.operation import Services
 from keyquorum.pipeline import Pipeline
+from keyquorum.seed.apply import apply as apply_seed
+from keyquorum.seed.document import read as read_seed
 from keyquorum.store import migrate
 from keyquorum.store.engine import Database
 from keyquorum.store.generations import Generations
@@ -90,7 +92,7 @@ class Service:
         """Raises SealError, SchemaError, SeedError, AuditError, KMSError or OSError; nothing is running then."""
         self.settings = settings
         self.clock = Clock()
-        self._seed = seed.read(settings.seed) if settings.seed is not None else None
+        self._seed = read_seed(settings.seed) if settings.seed is not None else None
         opened = open_data(settings.data, settings.lock_timeout, create=True)
         self.database, self.store, self.keyring = opened.database, opened.store, opened.keyring
         self.usage = UsageLog(self.database)
@@ -193,7 +195,7 @@ class Service:
         with self.database.write() as txn:
             made = bootstrap.ensure_account(txn, self.store, self.keyring, settings.account, now)
         if self._seed is not None:
-            seeding.apply(self._services, self._seed, settings.account, settings.region, now)
+            apply_seed(self._services, self._seed, settings.account, settings.region, now)
         return made
 
     def _stand_in(self) -> Caller | None:

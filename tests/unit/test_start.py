@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from direct import ACCOUNT, Direct
 
-from keyquorum import environment
+from keyquorum.admin import environment
 from keyquorum.app import Service
 from keyquorum.config import Settings
 from keyquorum.custody.seal import SealError

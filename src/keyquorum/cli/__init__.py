@@ -127,7 +127,7 @@ def serve(
     from keyquorum.audit.log import AuditError
     from keyquorum.custody.seal import SealError
     from keyquorum.errors import IntegrityError, KMSError
-    from keyquorum.seed import SeedError
+    from keyquorum.seed.document import SeedError
     from keyquorum.store.migrate import SchemaError
 
     try:
@@ -171,7 +171,7 @@ def serve(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of shell exports.")
 def env(data: Path | None, as_json: bool) -> None:
     """Print what an AWS SDK or CLI needs to use the server: endpoint, root access key, Region."""
-    from keyquorum.environment import NoServerError, as_exports, as_object, read
+    from keyquorum.admin.environment import NoServerError, as_exports, as_object, read
 
     try:
         variables = read(data_directory(data))

@@ -16,7 +16,7 @@ def doctor(data: Path | None) -> None:
 
     Ends with 1 if there is anything to be done.
     """
-    from keyquorum.doctor import examine
+    from keyquorum.admin.doctor import examine
 
     findings = examine(data_directory(data))
     click.echo("\n".join(f"- {finding}" for finding in findings) or "Nothing is wrong.")

@@ -12,8 +12,8 @@ import click
 from keyquorum.cli.common import data_directory, data_option, fail
 
 if TYPE_CHECKING:
-    from keyquorum.cli.iam import Place
-    from keyquorum.explanation import Explanation, Part
+    from keyquorum.admin.explanation import Explanation, Part
+    from keyquorum.cli.place import Place
 
 _Pairs = tuple[tuple[str, str], ...]
 
@@ -65,9 +65,9 @@ def explain(
     """
     import msgspec
 
-    from keyquorum import explain as explaining
-    from keyquorum import offline
-    from keyquorum.client import ClientError
+    from keyquorum.admin import explain as explaining
+    from keyquorum.admin import offline
+    from keyquorum.admin.client import ClientError
     from keyquorum.errors import IntegrityError, KMSError
 
     values: dict[str, tuple[str, ...]] = {}

@@ -3,44 +3,20 @@
 service model; the request is checked by whoever answers it, a server or, offline, this program itself."""
 
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from keyquorum.cli.common import data_directory, data_option, fail
+from keyquorum.cli.common import data_option, fail
 from keyquorum.cli.explain import explain
+from keyquorum.cli.place import Place
 
 if TYPE_CHECKING:
     from keyquorum.api import Member, OperationShape
-    from keyquorum.client import Send
 
 _OWN_KEY = "CreateAccessKey"
-
-
-class Place(NamedTuple):
-    """Where operations are answered: by the server of the environment, or here, on a data directory."""
-
-    offline: bool
-    data: Path | None
-    account: str | None
-
-    @contextmanager
-    def opened(self) -> Iterator["Send"]:
-        from keyquorum import client
-
-        if self.offline:
-            from keyquorum import offline
-
-            with offline.opened(data_directory(self.data), self.account) as send:
-                yield send
-        elif self.account is not None:
-            raise client.ClientError("--account goes with --offline: a server goes by the access key")
-        else:
-            yield client.from_environment(os.environ)
 
 
 class _Operation(click.Command):
@@ -115,7 +91,7 @@ def _option(member: "Member") -> click.Option:
 
 def _runner(name: str, shape: "OperationShape", members: tuple["Member", ...]) -> Callable[..., None]:
     def run(place: Place, public_key_only: bool = False, **given: Any) -> None:
-        from keyquorum import client
+        from keyquorum.admin import client
         from keyquorum.cli.values import ValueProblem, read
 
         secret = None

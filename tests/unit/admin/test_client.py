@@ -12,10 +12,11 @@ from botocore.serialize import create_serializer
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from msgspec.structs import fields
 
-from keyquorum import client, iam_api
+from keyquorum import iam_api
+from keyquorum.admin import client
+from keyquorum.admin.client import ClientError, Refused, Remote
 from keyquorum.api import Constraint, Shape
 from keyquorum.authn import sigv4, sigv4a
-from keyquorum.client import ClientError, Refused, Remote
 from keyquorum.errors import NoSuchEntityException
 from keyquorum.model import HttpRequest
 from keyquorum.wire import query, query_xml

@@ -12,11 +12,11 @@ from direct import ACCOUNT, Direct, development
 from iam_requests import PUBLIC_KEY
 from sigv4_requests import signed_by_botocore
 
-from keyquorum import seed
+from keyquorum.admin.client import own_access_key
 from keyquorum.app import Service
-from keyquorum.client import own_access_key
 from keyquorum.config import Settings
-from keyquorum.seed import SeedError
+from keyquorum.seed import document as seed
+from keyquorum.seed.document import SeedError
 
 KEY_ID = "1234abcd-12ab-34cd-56ef-1234567890ab"
 KEY = f'[[key]]\nid = "{KEY_ID}"\n'

@@ -19,8 +19,8 @@ from keyquorum.model import ROOT, USER, Alias, Caller, Key, KeyMaterial, Resourc
 from keyquorum.ops import registry
 from keyquorum.ops.operation import Call, Services
 from keyquorum.ops.rules import bound
-from keyquorum.seed import Seed, SeedError, SeedKey, wrong
-from keyquorum.seed_identities import Identity, SeedUser, Step
+from keyquorum.seed.document import Seed, SeedError, SeedKey, wrong
+from keyquorum.seed.identities import Identity, SeedUser, Step
 from keyquorum.specs import ENCRYPT_DECRYPT
 from keyquorum.store.engine import Transaction
 from keyquorum.store.store import LockedView

@@ -12,6 +12,7 @@ import msgspec
 
 from keyquorum import api, arns
 from keyquorum.access import about_key, find_subject, grants_to, key_policy
+from keyquorum.admin.explanation import Explanation, Policies, told
 from keyquorum.arns import LAYOUTS
 from keyquorum.authz import evaluate
 from keyquorum.authz.compiled import Compiled, Request, Subject
@@ -26,7 +27,6 @@ from keyquorum.errors import (
     NotFoundException,
     UnsupportedOperationException,
 )
-from keyquorum.explanation import Explanation, Policies, told
 from keyquorum.model import (
     ASSUMED_ROLE,
     ROLE,

@@ -11,13 +11,14 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from keyquorum import client, iam_api, offline
+from keyquorum import iam_api
+from keyquorum.admin import client, offline
+from keyquorum.admin.explain import Question, explain
+from keyquorum.admin.explanation import Explanation
 from keyquorum.app import Service
 from keyquorum.cli import main
 from keyquorum.config import Settings
 from keyquorum.errors import KMSError
-from keyquorum.explain import Question, explain
-from keyquorum.explanation import Explanation
 from keyquorum.layout import DataDirectory, Endpoint
 from keyquorum.model import USER, Grant
 from keyquorum.store.store import Store

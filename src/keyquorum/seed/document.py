@@ -16,7 +16,7 @@ import msgspec
 from keyquorum import arns, lifecycle
 from keyquorum.authz.policy import parse_key_policy
 from keyquorum.errors import KMSError
-from keyquorum.seed_identities import (
+from keyquorum.seed.identities import (
     Identity,
     SeedGroup,
     SeedPolicy,

@@ -9,13 +9,13 @@ from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
-from keyquorum import offline
+from keyquorum.admin import offline
+from keyquorum.admin.client import ClientError
 from keyquorum.app import Opened
 from keyquorum.audit.signing import Verifier
 from keyquorum.audit.verify import verify
 from keyquorum.authz.policy import Policy, parse_key_policy, parse_trust_policy
 from keyquorum.authz.principals import Principals
-from keyquorum.client import ClientError
 from keyquorum.errors import IntegrityError, KMSError
 from keyquorum.layout import DataDirectory
 from keyquorum.model import ROLE, ROOT, AccessKey, Principal, ResourcePolicy

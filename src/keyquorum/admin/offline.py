@@ -14,9 +14,9 @@ from typing import Final
 
 import msgspec
 
+from keyquorum.admin.client import AGENT, FORM, ClientError, Send
 from keyquorum.app import Opened, Service, open_data
 from keyquorum.audit.log import AuditError
-from keyquorum.client import AGENT, FORM, ClientError, Send
 from keyquorum.config import Settings
 from keyquorum.custody.seal import SealError
 from keyquorum.errors import IntegrityError, KMSError

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from keyquorum.admin.doctor import examine
 from keyquorum.app import Service
 from keyquorum.cli import main
 from keyquorum.config import Settings
-from keyquorum.doctor import examine
 from keyquorum.layout import DataDirectory
 from keyquorum.model import ROOT, USER, AccessKey, Principal
 from keyquorum.store.access_keys import LastUse
