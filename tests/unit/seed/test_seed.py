@@ -414,5 +414,5 @@ def test_a_user_who_keeps_the_secret(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_examples_of_the_documentation(tmp_path: Path, number: int) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "development-mode.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "development-mode.md").read_text()
     production(tmp_path, re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[number]).close()
