@@ -61,7 +61,7 @@ def ensure_account(txn: Transaction, store: Store, keyring: Keyring, account: st
 
 def empty(store: Store) -> None:
     """Remove everything but the root key and the keyring; for development only."""
-    kept = {schema.root_keys, schema.keyring_keys, schema.generation}
+    kept = {schema.root_keys, schema.keyring_keys, schema.generation, schema.schema_compatibility}
     with store.database.write() as txn:
         txn.touch_everything()
         for table in reversed(schema.metadata.sorted_tables):

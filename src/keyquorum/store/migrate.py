@@ -66,6 +66,7 @@ def create(connection: sa.Connection) -> None:
     """Make the newest schema in an empty database."""
     schema.metadata.create_all(connection)
     connection.execute(sa.insert(schema.generation).values(value=0))
+    connection.execute(sa.insert(schema.schema_compatibility).values(oldest=schema.REVISIONS[-1]))
     _VERSIONS.create(connection)
     connection.execute(sa.insert(_VERSIONS).values(version_num=schema.REVISIONS[-1]))
 

@@ -6,7 +6,7 @@ from typing import Final
 import sqlalchemy as sa
 
 #: Schema revisions, oldest first; the last is this program's. A test holds them to the migration scripts.
-REVISIONS: Final = ("0001", "0002")
+REVISIONS: Final = ("0001", "0002", "0003")
 
 metadata = sa.MetaData()
 
@@ -26,13 +26,29 @@ def _authority() -> tuple[sa.Column[int], sa.Column[bytes]]:
 #: One row: the number of the last change, see ``generations``.
 generation = sa.Table("generation", metadata, sa.Column("value", sa.BigInteger, nullable=False))
 
-#: Sealed by the seal, so that opening them is the proof of the right seal key.
+#: What each of the last changes touched, for nodes that share no memory: slots as 16-bit numbers, most significant byte
+#: first; None for everything. PostgreSQL only.
+changes = sa.Table(
+    "changes",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("slots", Bytes),
+    sa.Column("changed_at", sa.Float, nullable=False),
+)
+
+#: One row: the oldest schema revision whose programs can work on this schema.
+schema_compatibility = sa.Table("schema_compatibility", metadata, sa.Column("oldest", sa.String(32), nullable=False))
+
+#: Sealed by a seal, so that opening them is the proof of the right one: row 1 by the seal in use, row 2 by the recovery
+#: seal if there is one. ``kind``: of the seal, None for a key file; ``parameters``: JSON, without secrets.
 root_keys = sa.Table(
     "root_keys",
     metadata,
     sa.Column("root_id", sa.Integer, primary_key=True),
     sa.Column("sealed", Bytes, nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("kind", sa.String(32)),
+    sa.Column("parameters", sa.Text),
 )
 
 #: Wrapped under the root key.
@@ -113,6 +129,7 @@ access_keys = sa.Table(
     sa.Column("status", sa.String(16)),
     sa.Column("public_key", Bytes),
     sa.Index("access_keys_by_principal", "principal_id"),
+    sa.Index("access_keys_by_keyring_version", "keyring_version"),
 )
 
 #: The last use of each access key. It carries no authority, and is written in batches.
@@ -169,6 +186,7 @@ key_materials = sa.Table(
     *_authority(),
     sa.ForeignKeyConstraint(["key_id", "region"], ["keys.key_id", "keys.region"]),
     sa.Index("key_materials_by_valid_to", "valid_to"),
+    sa.Index("key_materials_by_keyring_version", "keyring_version"),
 )
 
 #: Wrapped key material, which proves itself when it is opened. Rows are appended, and overwritten in place by zeros of
@@ -279,5 +297,6 @@ audit_outbox = sa.Table(
     sa.Column("event_id", sa.String(36), nullable=False),
     sa.Column("record", Bytes, nullable=False),
     sa.Column("mac", Bytes, nullable=False),
+    sa.Column("node", sa.String(32)),
     sqlite_autoincrement=True,
 )
