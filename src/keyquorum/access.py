@@ -14,9 +14,10 @@ from keyquorum.authz import evaluate
 from keyquorum.authz.authorize import AuthorizedKey, absent_or_forbidden, authorize
 from keyquorum.authz.compiled import Compiled, GrantTerms, Request, Subject
 from keyquorum.authz.context import Facts, RequestContext, encryption_context
-from keyquorum.authz.evaluate import Decision, Reason, Source
+from keyquorum.authz.decision import Decision, Reason, Source
 from keyquorum.authz.grants import CompiledGrant
 from keyquorum.authz.policy import parse_key_policy, parse_trust_policy
+from keyquorum.authz.standing import Standing, standing
 from keyquorum.authz.subjects import READING, subject_of
 from keyquorum.authz.work import UNBOUNDED, TooMuchWork, Work
 from keyquorum.errors import (
@@ -36,6 +37,9 @@ _UNNAMED: Final = {"request": "this resource", "ciphertext": "the resource assoc
 #: Units of work for a decision: on the event loop, and in a thread of its own.
 _AT_ONCE: Final = 1_000_000
 _AT_MOST: Final = 250_000_000
+#: What is remembered of one key: so many subjects and actions, and about so many statements for all of them.
+_SUBJECTS: Final = 512
+_CLAUSES: Final = 8192
 _BY_ITSELF: Final = Decision(True, Reason.ALLOWED, Source.ROOT)
 
 
@@ -81,11 +85,10 @@ class Access:
         if call.http is None and call.caller.kind == SERVICE:
             return authorize(record, _BY_ITSELF)
         facts = self._facts(use.permission, record, _alias_of(use), same_key)
-        resource = None if use.by == "account" else call.arn(key)
-        unnamed, work = _UNNAMED[use.found_in], Work(self._most)
+        work = Work(self._most)
         try:
             if use.by == "account":
-                asked = Request(use.permission, None, key.account, RequestContext(facts, work))
+                asked = Request(use.permission, ("*",), key.account, RequestContext(facts, work))
                 decision = evaluate.on_account(asked, self.subject)
             elif use.grant_id is not None:
                 decision = self._on_grant(use, record, facts, work)
@@ -94,9 +97,10 @@ class Access:
         except TooMuchWork:
             undecided = self._undecided()
             if key.account != call.caller.account:
-                raise absent_or_forbidden(call.caller, use.permission, unnamed) from None
+                raise absent_or_forbidden(call.caller, use.permission, _UNNAMED[use.found_in]) from None
             raise undecided from None
         if not decision.allowed:
+            resource, unnamed = None if use.by == "account" else call.arn(key), _UNNAMED[use.found_in]
             raise AccessDeniedException(decision.message(call.caller.arn, use.permission, resource, unnamed))
         return authorize(record, decision)
 
@@ -105,7 +109,7 @@ class Access:
         call = self._call
         facts = self._facts(need.permission, None, None, False)
         context = _with(RequestContext(facts, Work(self._most)), (_owned_by(call.caller.account), *need.context))
-        request = Request(need.permission, need.resource, call.caller.account, context, other_arns=need.other_arns)
+        request = Request(need.permission, (need.resource or "*", *need.other_arns), call.caller.account, context)
         try:
             decision = evaluate.on_account(request, self.subject)
         except TooMuchWork:
@@ -120,7 +124,7 @@ class Access:
         call = self._call
         facts = self._facts(permission, None, None, False)
         known = _with(RequestContext(facts, Work(self._most)), (_owned_by(role.account), *context))
-        request = Request(permission, role.arn, role.account, known)
+        request = Request(permission, (role.arn,), role.account, known)
         trust = role.trust
         if trust is None:
             raise IntegrityError(f"role {role.principal_id} has no trust policy")
@@ -162,11 +166,14 @@ class Access:
         )
 
     def _on_key(self, record: KeyRecord, facts: Facts, work: Work) -> Decision:
+        subject, policy = self.subject, key_policy(record, work)
+        asked = about_key(record, facts, RequestContext(facts, work))
         return evaluate.on_key(
-            about_key(record, facts, RequestContext(facts, work)),
-            self.subject,
-            key_policy(record, work),
-            lambda: grants_to(self._view, record, self.subject, facts.action),
+            asked,
+            subject,
+            policy,
+            lambda: grants_to(self._view, record, subject, facts.action),
+            _known(record, policy, asked, subject),
         )
 
     def _on_grant(self, use: KeyUse, record: KeyRecord, facts: Facts, work: Work) -> Decision:
@@ -182,6 +189,19 @@ class Access:
         return evaluate.on_grant(asked, self.subject, key_policy(record, work), _compiled(grant))
 
 
+def _known(record: KeyRecord, policy: Compiled, asked: Request, subject: Subject) -> Standing:
+    """What the policies say of the subject and the key, kept with the key as long as both are. Raises TooMuchWork."""
+    kept: dict[tuple[str, str, str], Standing] = record.ready.setdefault("standings", {})
+    name = asked.action, subject.principal_id, subject.arn
+    known = kept.get(name)
+    if known is None or known.subject is not subject:
+        known = standing(asked, subject, policy)
+        if len(kept) >= min(_SUBJECTS, _CLAUSES // (1 + known.size)):
+            kept.clear()
+        kept[name] = known
+    return known
+
+
 def about_key(record: KeyRecord, facts: Facts, context: RequestContext) -> Request:
     """The request that ``facts`` are about, for what it does to the key of ``record``."""
     key = record.key
@@ -190,12 +210,11 @@ def about_key(record: KeyRecord, facts: Facts, context: RequestContext) -> Reque
         names = record.ready["names"] = tuple([layout.key(key.region, key.account, key.key_id) for layout in LAYOUTS])
     return Request(
         facts.action,
-        names[0],
+        names,
         key.account,
         context,
-        other_arns=names[1:],
-        encryption_context=partial(encryption_context, facts),
-        creates=_terms(facts.request) if facts.action == "kms:CreateGrant" else None,
+        partial(encryption_context, facts),
+        _terms(facts.request) if facts.action == "kms:CreateGrant" else None,
     )
 
 
@@ -254,8 +273,9 @@ def _alias_of(use: KeyUse) -> str | None:
         return None
     if use.ref.startswith("alias/"):
         return use.ref
-    _, found, name = use.ref.partition(":alias/")
-    return f"alias/{name}" if found else None
+    if ":alias/" not in use.ref:
+        return None
+    return f"alias/{use.ref.partition(':alias/')[2]}"
 
 
 def _terms(request: Any) -> GrantTerms:

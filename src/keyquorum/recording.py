@@ -2,11 +2,13 @@
 """What the request path knows of a request, made into its audit record."""
 
 import os
+from functools import lru_cache
 from typing import Any, Final
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from keyquorum import sessions
+from keyquorum.arns import ArnLayout
 from keyquorum.audit.members import told
 from keyquorum.audit.record import (
     AdditionalData,
@@ -21,6 +23,7 @@ from keyquorum.audit.record import (
     encode,
     iso_second,
     time_of,
+    written,
 )
 from keyquorum.errors import KMSError
 from keyquorum.model import ASSUMED_ROLE, USER, WEB_IDENTITY, Caller, HttpRequest, Key, Session
@@ -30,10 +33,22 @@ _INTERNAL: Final = "AWS Internal"
 _KMS: Final = "kms.amazonaws.com"
 
 
+#: IDs made ahead: asking the system for random bits costs more than the rest.
+_ready: Final[list[str]] = []
+_AHEAD: Final = 256
+os.register_at_fork(after_in_child=_ready.clear)
+
+
 def new_id() -> str:
     """A request or event ID: 128 random bits in the form of a UUID."""
-    digits = os.urandom(16).hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    try:
+        return _ready.pop()
+    except IndexError:
+        made = os.urandom(16 * _AHEAD).hex()
+        ids = [made[i : i + 32] for i in range(0, len(made), 32)]
+        first, *others = [f"{d[:8]}-{d[8:12]}-{d[12:16]}-{d[16:20]}-{d[20:]}" for d in ids]
+        _ready.extend(others)
+        return first
 
 
 class Trace:
@@ -56,21 +71,20 @@ class Trace:
         """The record as it is to be written; ``error`` for a request that was refused, ``response`` for one that was
         not. Of a KMS operation that changes nothing the answer is not told (CloudTrail's responseElements are null)."""
         call, http = self._call, self._http
-        caller = call.caller
+        caller, layout = call.caller, call.services.layout
         changes = self.operation is None or self.operation.changes
         is_told = changes or self._source != _KMS
         second, milliseconds = time_of(call.now)
         parameters = told(self.request) or None
-        carried = told(_carried(self._name, caller))
-        if carried:
-            parameters = carried | (parameters or {})
+        if self._name.startswith("AssumeRole"):
+            parameters = (told(_carried(caller)) or {}) | (parameters or {}) or None
         if http is None:
             address = agent = _INTERNAL
         else:
             address, agent = http.peer, bounded(http.by_name.get(b"user-agent", b"").decode("latin-1"))
         return encode(
             Record(
-                user_identity=_identity(caller) if http is not None else _system(caller),
+                user_identity=_system(caller) if http is None else _identity(caller),
                 event_time=second,
                 event_source=self._source,
                 event_name=self._name,
@@ -84,7 +98,7 @@ class Trace:
                 request_id=call.request_id,
                 event_id=self.event_id,
                 read_only=not changes,
-                resources=[Resource(key.account, call.arn(key)) for key in self.keys + call.made],
+                resources=[_resource(layout, key.region, key.account, key.key_id) for key in (*self.keys, *call.made)],
                 event_type="AwsApiCall" if http is not None else "AwsServiceEvent",
                 recipient_account_id=caller.account,
                 service_event_details=UNSET if http is not None or parameters is None else parameters,
@@ -143,9 +157,9 @@ class _Carried(Struct):
     source_identity: str | None = None
 
 
-def _carried(name: str, caller: Caller) -> _Carried | None:
+def _carried(caller: Caller) -> _Carried | None:
     session = caller.session
-    if session is None or not name.startswith("AssumeRole"):
+    if session is None:
         return None
     if caller.kind == WEB_IDENTITY:
         tags = dict(session.tags) or None
@@ -161,7 +175,26 @@ def _writable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _identity(caller: Caller) -> Identity:
+@lru_cache(maxsize=4096)
+def _resource(layout: ArnLayout, region: str, account: str, key_id: str) -> Raw:
+    """A key, written: many records tell of the same."""
+    return written(Resource(account, layout.key(region, account, key_id)))
+
+
+def _identity(caller: Caller) -> Identity | Raw:
+    if caller.session is None:
+        return _without_session(caller.kind, caller.principal_id, caller.arn, caller.account, caller.access_key_id)
+    return _of_session(caller)
+
+
+@lru_cache(maxsize=4096)
+def _without_session(kind: str, principal_id: str, arn: str, account: str, access_key_id: str) -> Raw:
+    """Who asks, written: so do most of them again and again."""
+    name = arn.rpartition("/")[2] if kind == USER else ""
+    return written(Identity(kind, principal_id, arn, account, access_key_id, name))
+
+
+def _of_session(caller: Caller) -> Identity:
     if caller.kind == WEB_IDENTITY:
         subject = caller.session.web_user if caller.session is not None else None
         provider = caller.session.federated if caller.session is not None else None

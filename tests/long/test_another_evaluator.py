@@ -17,7 +17,7 @@ import pytest
 from asked import Asked
 from policy_suite import Case, all_cases
 
-from keyquorum.authz.evaluate import Reason
+from keyquorum.authz.decision import Reason
 
 ROOT = Path(__file__).parents[2]
 RUNNER = ROOT / "scripts" / "ci" / "iam_simulate.mjs"

@@ -12,7 +12,7 @@ from decisions import decide
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keyquorum.authz.evaluate import Reason, Source
+from keyquorum.authz.decision import Reason, Source
 
 RANDOM = st.randoms(use_true_random=False)
 

@@ -11,7 +11,7 @@ from policies import ACCOUNT, KEY_ARN
 from keyquorum import api
 from keyquorum.authz import evaluate
 from keyquorum.authz.compiled import Compiled, GrantTerms, Request, Subject
-from keyquorum.authz.evaluate import Decision
+from keyquorum.authz.decision import Decision
 from keyquorum.authz.grants import CompiledGrant
 from keyquorum.authz.matching import Context, fold
 from keyquorum.authz.policy import parse_identity_policy, parse_key_policy
@@ -84,7 +84,7 @@ def request_of(asked: Asked) -> Request:
         )
     return Request(
         asked.action,
-        asked.resource,
+        (asked.resource or "*",),
         asked.owner,
         context_of(asked.context),
         encryption_context=lambda: asked.encryption_context,

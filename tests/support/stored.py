@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from keyquorum.authz.authorize import AuthorizedKey, authorize
-from keyquorum.authz.evaluate import Decision, Reason, Source
+from keyquorum.authz.decision import Decision, Reason, Source
 from keyquorum.authz.policy import default_key_policy
 from keyquorum.custody.root import RootKey
 from keyquorum.keyring import Keyring

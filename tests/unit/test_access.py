@@ -28,6 +28,8 @@ from people import (
 from servers import ACCOUNT, REGION, code_of
 
 from keyquorum.access import Access, find_subject, key_policy
+from keyquorum.authz.compiled import Compiled
+from keyquorum.authz.policy import parse_identity_policy
 from keyquorum.errors import AccessDeniedException, IntegrityError
 from keyquorum.model import SERVICE, Caller, HttpRequest, KeyRecord
 from keyquorum.ops import registry
@@ -125,6 +127,27 @@ def test_a_compiled_policy_goes_with_the_record_that_it_was_made_from(world: Ins
     assert again is not None
     assert again is not record
     assert key_policy(again) is not key_policy(record)
+
+
+def test_what_is_remembered_of_a_key_is_of_one_subject_and_bounded(world: Inside, view: CachedView) -> None:
+    """Under one name there may be another user tomorrow, and of callers there is no end."""
+    record = record_of(world, view)
+    use = KeyUse("kms:DescribeKey", record.key.key_id)
+    admin = caller_of(world, ADMIN)
+    access_of(world, view, admin).key(use, record)
+    (known,) = record.ready["standings"].values()
+    access_of(world, view, admin).key(use, record)
+    assert record.ready["standings"] == {(use.permission, admin.principal_id, admin.arn): known}
+    # The same names, and other policies: what was found before says nothing.
+    access = access_of(world, view, admin)
+    denied = Compiled(parse_identity_policy(document(allow("kms:*", effect="Deny"))))
+    access.subject = msgspec.structs.replace(access.subject, policies=(denied,))  # type: ignore[misc] # a change
+    with pytest.raises(AccessDeniedException):
+        access.key(use, record)
+    for i in range(2000):
+        access.subject = msgspec.structs.replace(known.subject, arn=f"{admin.arn}{i}")  # type: ignore[misc] # another's
+        access.key(use, record)
+    assert len(record.ready["standings"]) <= 512
 
 
 # -- what a refusal tells, and what is asked first

@@ -17,7 +17,7 @@ from keyquorum.arns import LAYOUTS
 from keyquorum.authz import evaluate
 from keyquorum.authz.compiled import Compiled, Request, Subject
 from keyquorum.authz.context import Facts, RequestContext
-from keyquorum.authz.evaluate import Source
+from keyquorum.authz.decision import Source
 from keyquorum.authz.matching import fold
 from keyquorum.authz.policy import parse_identity_policy, parse_trust_policy
 from keyquorum.authz.subjects import documents
@@ -92,13 +92,13 @@ def explain(store: Store, question: Question, now: float) -> Explanation:
         decision = evaluate.on_key(asked, subject, compiled, lambda: grants_to(view, target, subject, question.action))
         own, policy = "key policy", target.policy
     elif isinstance(target, Principal) and target.trust is not None:
-        asked = Request(question.action, target.arn, target.account, context)
+        asked = Request(question.action, (target.arn,), target.account, context)
         compiled = Compiled(parse_trust_policy(target.trust.document), target.trust.bound)
         decision = evaluate.on_key(asked, subject, compiled)
         own, policy = "trust policy", target.trust
     else:
         resource = str(target or "*")
-        asked = Request(question.action, resource, caller.account, context, other_arns=_other_layout(resource))
+        asked = Request(question.action, (resource, *_other_layout(resource)), caller.account, context)
         decision = evaluate.on_account(asked, subject)
     if compiled is not None and policy is not None:
         policies[Source.RESOURCE] = [(f"the {own} of {asked.resources[0]}", policy.document, compiled)]

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from keyquorum.authz.compiled import Applicable, Compiled, Request, Subject
-from keyquorum.authz.evaluate import Decision, Reason, Source
+from keyquorum.authz.decision import Decision, Reason, Source
 from keyquorum.authz.matching import fold
 
 

@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from keyquorum.authz.evaluate import Decision
+from keyquorum.authz.decision import Decision
 from keyquorum.errors import AccessDeniedException
 from keyquorum.model import Caller, Key, KeyMaterial, KeyRecord
 

@@ -12,11 +12,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from keyquorum.authz.conditions import compile_condition
+from keyquorum.authz.conditions import Test, compile_condition
 from keyquorum.authz.matching import Context, Matcher, Token, Variable, fold, glob, is_fixed, resolve, tokens, weight
 from keyquorum.authz.policy import Policy, Statement
 from keyquorum.authz.principals import Principals
-from keyquorum.authz.work import UNBOUNDED, TooMuchWork, Work
+from keyquorum.authz.work import UNBOUNDED, Work
 from keyquorum.model import ROOT, SERVICE
 
 ROLE: Final = "AssumedRole"
@@ -45,44 +45,31 @@ class GrantTerms(Struct, frozen=True):
     source_arn: str | None = None
 
 
-class Request:
+class Request(Struct):
     """What is to be decided.
 
-    ``action`` is the permission ("kms:ReEncryptFrom"). ``resource_arn`` is None for what is about no key or alias;
-    ``other_arns`` are further spellings of it, or of "all in this account and Region", that policies may use.
-    ``context`` are the condition keys. ``encryption_context`` tells the request's, for grants. ``creates`` is what
-    CreateGrant is asked for: without it, no grant allows that.
+    ``action`` is the permission ("kms:ReEncryptFrom"). ``resources`` is the ARN of what it is about, or "*", and then
+    further spellings of it, or of "all in this account and Region", that policies may use; ``resource_account`` is None
+    for what is no account's. ``context`` are the condition keys. ``encryption_context`` tells the request's, for
+    grants. ``creates`` is what CreateGrant is asked for: without it, no grant allows that.
     """
 
-    __slots__ = ("_encryption_context", "_pairs", "action", "context", "creates", "resource_account", "resources")
-
-    def __init__(
-        self,
-        action: str,
-        resource_arn: str | None,
-        resource_account: str | None,
-        context: Context,
-        *,
-        other_arns: tuple[str, ...] = (),
-        encryption_context: Callable[[], Mapping[str, str]] = dict,
-        creates: GrantTerms | None = None,
-    ) -> None:
-        self.action: Final = action
-        self.resource_account: Final = resource_account
-        self.resources: Final = (resource_arn or "*", *other_arns)
-        self.context: Final = context
-        self.creates: Final = creates
-        self._encryption_context = encryption_context
-        self._pairs: tuple[Pairs, Pairs | None, Pairs | None] | None = None
+    action: str
+    resources: tuple[str, ...]
+    resource_account: str | None
+    context: Context
+    encryption_context: Callable[[], Mapping[str, str]] = dict
+    creates: GrantTerms | None = None
+    compared: tuple[Pairs, Pairs | None, Pairs | None] | None = None
 
     def pairs(self) -> tuple[Pairs, Pairs | None, Pairs | None]:
         """Of the request's encryption context, and of the constraints of the grant that it creates: made once, however
         many grants are asked."""
-        if self._pairs is None:
+        if self.compared is None:
             terms = (self.creates.equals, self.creates.subset) if self.creates is not None else (None, None)
             equals, subset = (None if term is None else Pairs(term) for term in terms)
-            self._pairs = Pairs(self._encryption_context()), equals, subset
-        return self._pairs
+            self.compared = Pairs(self.encryption_context()), equals, subset
+        return self.compared
 
 
 class Subject(Struct, frozen=True):
@@ -159,22 +146,22 @@ def _spared(principals: Principals, names: frozenset[str], subject: Subject) -> 
 
 
 class Applicable:
-    """One statement, and whether it applies. ``work`` is what it costs to ask, of a request whose values are short."""
+    """One statement, and whether it applies. ``work`` is what it costs to find the resource."""
 
-    __slots__ = ("_actions", "_conditions", "_level", "_resources", "deny", "index", "sid", "work")
+    __slots__ = ("_actions", "_conditions", "_costs", "_level", "_resources", "deny", "index", "sid", "work")
 
     def __init__(self, index: int, statement: Statement, variables: bool, bound: Mapping[str, str] | None) -> None:
         self.index = index
         self.sid = statement.sid
         self.deny = statement.effect == "Deny"
         self._actions = _actions(statement)
-        self._resources, work = _resources(statement, variables)
+        self._resources, self.work = _resources(statement, variables)
         conditions = [
             compile_condition(condition, allows=not self.deny, variables=variables)
             for condition in statement.conditions
         ]
-        self._conditions = [test for test, _ in conditions]
-        self.work = _STATEMENT + work + sum([work for _, work in conditions])
+        self._conditions = tuple([test for test, _ in conditions])
+        self._costs = _STATEMENT + sum([work for _, work in conditions])
         self._level = _principals(statement, bound)
 
     def about(self, action: str) -> bool:
@@ -183,34 +170,31 @@ class Applicable:
     def level(self, subject: Subject) -> Level:
         return self._level(subject)
 
+    def left(self, resources: tuple[str, ...], work: Work = UNBOUNDED) -> tuple[tuple[Test, ...], int] | None:
+        """The tests that are left for a request that is about ``resources``, and what they cost if its values are
+        short; None if the statement does not mean these. Raises TooMuchWork."""
+        if self._resources is None:
+            return self._conditions, self._costs
+        work.spend(self.work)
+        meant = self._resources(resources)
+        if isinstance(meant, bool):
+            return (self._conditions, self._costs) if meant else None
+        return (meant, *self._conditions), self._costs + self.work
+
     def holds(self, request: Request) -> bool:
-        """Whether resource and conditions apply; the action is ``about``'s, principals are ``level``'s. Raises
-        TooMuchWork."""
-        work = request.context.work
-        work.left -= self.work  # the hot path: ``spend`` costs as much as a test
-        if work.left < 0:
-            raise TooMuchWork
-        if self._resources is not None and not self._resources(request):
-            return False
-        for test in self._conditions:  # noqa: SIM110 - the hot path: a generator costs more than a test
-            if not test(request.context):
-                return False
-        return True
+        """Whether resource and conditions apply; the action is ``about``'s, principals are ``level``'s."""
+        left = self.left(request.resources)
+        return left is not None and all(test(request.context) for test in left[0])
 
 
 #: For one action: the statements that deny it, and those that allow it.
 Statements = tuple[tuple[Applicable, ...], tuple[Applicable, ...]]
-#: For one action and subject: the statements that deny it, and those that allow it, each with how it names the subject.
-Naming = tuple[tuple[Applicable, ...], tuple[tuple[Level, Applicable], ...]]
-
-# What is remembered of one policy: so many actions; so many subjects, and about so many statements for all of them.
+#: What is remembered of one policy.
 _ACTIONS: Final = 512
-_SUBJECTS: Final = 512
-_NAMED: Final = 8192
 
 # Units of work.
 _STATEMENT: Final = 256
-_PATTERN: Final = 256
+PATTERN: Final = 256
 
 
 class Compiled:
@@ -220,14 +204,13 @@ class Compiled:
     it was put: one that is not there any more names nobody, whoever got its name since. Without it ARNs are compared.
     """
 
-    __slots__ = ("__weakref__", "_naming", "_statements", "_using", "work")
+    __slots__ = ("__weakref__", "_statements", "_using", "work")
 
     def __init__(self, policy: Policy, bound: Mapping[str, str] | None = None) -> None:
         variables = policy.version == "2012-10-17"
         self._statements = [Applicable(i, s, variables, bound) for i, s in enumerate(policy.statements)]
-        self.work = sum([_PATTERN * (1 + len(s.actions or s.not_actions or ())) for s in policy.statements])
+        self.work = sum([PATTERN * (1 + len(s.actions or s.not_actions or ())) for s in policy.statements])
         self._using: dict[str, Statements] = {}
-        self._naming: dict[tuple[str, str, str | None, str | None, str | None, frozenset[str], bool], Naming] = {}
 
     def using(self, action: str, work: Work = UNBOUNDED) -> Statements:
         """The statements that deny and those that allow ``action``, given in lower case. Raises TooMuchWork."""
@@ -239,30 +222,6 @@ class Compiled:
             if len(self._using) >= _ACTIONS:
                 self._using.clear()
             self._using[action] = known
-        return known
-
-    def naming(self, action: str, subject: Subject, work: Work = UNBOUNDED) -> Naming:
-        """Those of them that name ``subject``; what names it most directly allows first. Raises TooMuchWork."""
-        # All that a level is made from.
-        key = (
-            action,
-            subject.arn,
-            subject.principal_id,
-            subject.role_arn,
-            subject.federated,
-            subject.services,
-            subject.boundary is None,
-        )
-        known = self._naming.get(key)
-        if known is None:
-            denies, allows = self.using(action, work)
-            work.spend(_PATTERN * (len(denies) + len(allows)))
-            levels = [(level, s) for s in allows if (level := s.level(subject))]
-            levels.sort(key=lambda of: -of[0])
-            known = tuple(s for s in denies if s.level(subject)), tuple(levels)
-            if len(self._naming) >= min(_SUBJECTS, _NAMED // (1 + len(self._statements))):
-                self._naming.clear()
-            self._naming[key] = known
         return known
 
 
@@ -287,8 +246,9 @@ def _misplaced(parts: tuple[Token, ...]) -> bool:
     return False
 
 
-def _resources(statement: Statement, variables: bool) -> tuple[Callable[[Request], bool] | None, int]:
-    """Whether the resource is meant, None where it always is, and the work of finding out.
+def _resources(statement: Statement, variables: bool) -> tuple[Callable[[tuple[str, ...]], bool | Test] | None, int]:
+    """Whether a resource is meant, by any of its names, or, where that depends on variables, the test of it; None where
+    every resource is. And the work of finding out.
 
     A KMS ARN has no colon but those between its parts, and a policy must write as many: ``*`` cannot reach across one.
     """
@@ -303,26 +263,30 @@ def _resources(statement: Statement, variables: bool) -> tuple[Callable[[Request
     open_ = [() if _misplaced(parts) else parts for parts in parsed if not is_fixed(parts)]
     careful = inverted and statement.effect == "Allow"
 
-    def test(request: Request) -> bool:
-        resources = request.resources
-        for matches in fixed:
-            for resource in resources:
-                if matches(resource):
-                    return not inverted
-        for parts in open_:
-            resolved = resolve(parts, request.context) if parts else None
-            if resolved is None:
-                # "Will not match any resource"; to allow all of them for that would be the opposite of what is meant.
-                if careful:
-                    return False
-                continue
-            matches = glob(resolved)
-            for resource in resources:
-                if matches(resource):
-                    return not inverted
-        return inverted
+    def meant(resources: tuple[str, ...]) -> bool | Test:
+        if any(matches(resource) for matches in fixed for resource in resources):
+            return not inverted
+        if not open_:
+            return inverted
 
-    return test, sum([weight(parts) * (_FIXED if is_fixed(parts) else _OPEN) for parts in parsed])
+        def test(context: Context) -> bool:
+            for parts in open_:
+                resolved = resolve(parts, context) if parts else None
+                if resolved is None:
+                    # "Will not match any resource"; to allow all of them for that would be the opposite of what is
+                    # meant.
+                    if careful:
+                        return False
+                    continue
+                matches = glob(resolved)
+                for resource in resources:
+                    if matches(resource):
+                        return not inverted
+            return inverted
+
+        return test
+
+    return meant, sum([weight(parts) * (_FIXED if is_fixed(parts) else _OPEN) for parts in parsed])
 
 
 # For each of a pattern's weight, in units of work: to look for it in the names of a resource; to make it ready before.

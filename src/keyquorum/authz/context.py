@@ -49,33 +49,41 @@ class Facts(Struct, frozen=True):
 
     @property
     def operation(self) -> str:
-        return self.action.partition(":")[2]
+        return _operation(self.action)
+
+
+@lru_cache(maxsize=1024)
+def _operation(action: str) -> str:
+    return action.partition(":")[2]
 
 
 class RequestContext(Context):
     """The condition keys of one request, made from ``facts`` as they are asked for. Not shared between threads."""
 
-    __slots__ = ("_facts", "_families")
+    __slots__ = ("_facts", "_families", "_sources")
 
     def __init__(self, facts: Facts, work: Work = UNBOUNDED) -> None:
         self.work = work
         self._facts = facts
         self._families: dict[str, dict[str, list[str]]] = {}
+        self._sources = _sources(facts.action)
 
     def __missing__(self, key: str) -> tuple[str, ...] | None:
-        values = self[key] = self._make(key)
+        make = self._sources.get(key)
+        if make is None:
+            values = self._of_family(key)
+        else:
+            made = make(self._facts)
+            values = (made,) if type(made) is str else _values(made)
+        self[key] = values
         return values
 
-    def _make(self, key: str) -> tuple[str, ...] | None:
-        family, source = _source(key) if len(key) <= LONGEST_KEY else _find_source(key)
+    def _of_family(self, key: str) -> tuple[str, ...] | None:
+        family = _family_of(key) if len(key) <= LONGEST_KEY else _find_family(key)
         if family is not None:
-            return _values(self._family(family).get(key.removeprefix(family)))
-        if source is None:
-            return next((values for name, values in self._facts.subject.claims if name == key), None)
-        operations, make = source
-        if operations is not None and self._facts.operation not in operations:
-            return None
-        return _values(make(self._facts))
+            found = self._family(family).get(key[len(family) :])
+            return None if found is None else tuple(found)
+        return next((values for name, values in self._facts.subject.claims if name == key), None)
 
     def _family(self, prefix: str) -> dict[str, list[str]]:
         """All condition keys of a family, folded, each without the prefix: policies may ask for any number of them."""
@@ -83,22 +91,37 @@ class RequestContext(Context):
         if known is None:
             known = self._families[prefix] = {}
             for name, value in _PREFIXES[prefix](self._facts):
-                known.setdefault(fold(name), []).append(value)
+                folded = fold(name)
+                if folded in known:
+                    known[folded].append(value)
+                else:
+                    known[folded] = [value]
         return known
 
 
-def _find_source(key: str) -> "tuple[str | None, _Source | None]":
-    """The family that a key is of, or where it comes from by itself."""
-    return next((prefix for prefix in _PREFIXES if key.startswith(prefix)), None), _KEYS.get(key)
+def _find_family(key: str) -> str | None:
+    return next((prefix for prefix in _PREFIXES if key.startswith(prefix)), None)
 
 
-_source = lru_cache(maxsize=4096)(_find_source)
+_family_of = lru_cache(maxsize=4096)(_find_family)
 """For keys of which policies have no longer ones, and few."""
 
 
+@lru_cache(maxsize=1024)
+def _sources(action: str) -> dict[str, Callable[[Facts], Any]]:
+    """Where the condition keys that a permission has come from; nothing for those that it does not have."""
+    operation = _operation(action)
+    return {
+        key: make if operations is None or operation in operations else _absent
+        for key, (operations, make) in _KEYS.items()
+    }
+
+
+def _absent(_facts: Facts) -> None:
+    return None
+
+
 def _values(made: Any) -> tuple[str, ...] | None:
-    if type(made) is str:
-        return (made,)
     if made is None:
         return None
     if isinstance(made, bool):
@@ -126,12 +149,14 @@ def _own_pairs(facts: Facts) -> Mapping[str, str] | None:
         if constraints is None:
             return None
         return {**(constraints.encryption_context_subset or {}), **(constraints.encryption_context_equals or {})}
-    attribute = {
-        "ReEncryptFrom": "source_encryption_context",
-        "ReEncryptTo": "destination_encryption_context",
-    }.get(operation, "encryption_context")
-    pairs: Mapping[str, str] | None = getattr(request, attribute, None)
+    pairs: Mapping[str, str] | None = getattr(request, _OWN_PAIRS.get(operation, "encryption_context"), None)
     return pairs
+
+
+_OWN_PAIRS: Final = {
+    "ReEncryptFrom": "source_encryption_context",
+    "ReEncryptTo": "destination_encryption_context",
+}
 
 
 def encryption_context(facts: Facts) -> Mapping[str, str]:

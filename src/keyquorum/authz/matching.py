@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import lru_cache
+from operator import methodcaller
 from typing import Final, NamedTuple
 
 from keyquorum.authz.work import UNBOUNDED, Work
@@ -145,7 +146,7 @@ def glob(parts: Iterable[Token]) -> Matcher:
     head, tail = _Piece(pieces[0]), _Piece(pieces[-1])
     middle = [piece for piece in map(_Piece, pieces[1:-1]) if piece.length]
     if not middle and not tail.length:
-        return head.starts
+        return head.prefix()
     least = head.length + tail.length + sum([piece.length for piece in middle])
 
     def match(value: str) -> bool:
@@ -187,6 +188,10 @@ class _Piece:
 
     def starts(self, value: str) -> bool:
         return value.startswith(self._text) if self._text is not None else self.at(value, 0)
+
+    def prefix(self) -> Matcher:
+        """``starts``, as cheap as it can be had."""
+        return self.starts if self._text is None else methodcaller("startswith", self._text)
 
     def at(self, value: str, position: int) -> bool:
         if self._text is not None:

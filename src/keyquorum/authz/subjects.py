@@ -3,6 +3,7 @@
 that they were made from, and their policies as long as anybody has them."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -28,7 +29,7 @@ def subject_of(
     the managed session policies, None for one that is gone, which then allows nothing. Raises TooMuchWork."""
     if record is None:
         federated = None if caller.session is None else caller.session.federated
-        return Subject(caller.kind, caller.arn, caller.account, caller.principal_id, federated=federated)
+        return _without_policies(caller.kind, caller.arn, caller.account, caller.principal_id, federated)
     # A session's own policies never change, and its access key ID is its own; a user's other keys make one subject.
     name = caller.access_key_id if caller.session is not None else "subject"
     known: tuple[Subject, tuple[str | None, ...]] | None = record.ready.get(name)
@@ -42,6 +43,11 @@ def subject_of(
             break  # another thread did at the same moment
     record.ready[name] = made, passed
     return made
+
+
+@lru_cache(maxsize=256)
+def _without_policies(kind: str, arn: str, account: str, principal_id: str, federated: str | None) -> Subject:
+    return Subject(kind, arn, account, principal_id, federated=federated)
 
 
 def _made(caller: Caller, record: IdentityRecord, passed: tuple[str | None, ...], work: Work) -> Subject:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from asked import DEFAULT, FULL, Asked, doc, statement
 
-from keyquorum.authz.evaluate import Reason, Source
+from keyquorum.authz.decision import Reason, Source
 
 
 class Page(NamedTuple):

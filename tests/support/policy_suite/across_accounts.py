@@ -20,7 +20,7 @@ from asked import (
 )
 from policies import ACCOUNT, KEY_ARN, ROOT
 
-from keyquorum.authz.evaluate import Reason, Source
+from keyquorum.authz.decision import Reason, Source
 from policy_suite import IAM, KMS, Page, decided
 
 EXTERNAL = Page(

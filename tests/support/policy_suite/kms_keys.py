@@ -6,7 +6,7 @@ from typing import Any
 from asked import ADMIN_SESSION, ALIAS_ARN, FULL, OTHER, OTHER_ROOT, USER_BOB, by, doc, statement
 from policies import ACCOUNT, ALICE, ROLE, ROOT
 
-from keyquorum.authz.evaluate import Reason, Source
+from keyquorum.authz.decision import Reason, Source
 from policy_suite import KMS, KMS_KEYS, C, Page, condition, decided, permitted
 
 ALIASES = "Using aliases to control access to KMS keys"

@@ -4,7 +4,7 @@
 from asked import ADMIN_SESSION, FULL, NOTHING, by, doc, statement
 from policies import ALICE, ROLE, ROOT, SESSION
 
-from keyquorum.authz.evaluate import Reason, Source
+from keyquorum.authz.decision import Reason, Source
 from policy_suite import IAM, Page, decided
 
 BOUNDARY = Page(IAM, "Permissions boundaries for IAM entities", "Evaluating effective permissions with boundaries")

@@ -5,7 +5,7 @@ only where the key policy lets the account in."""
 from asked import ADMIN_SESSION, FULL, NOTHING, OTHER_ROOT, ROOT_USER, SERVICE_S3, by, doc, grant, statement
 from policies import ACCOUNT, ALICE, ROLE, ROOT, SESSION
 
-from keyquorum.authz.evaluate import Reason, Source
+from keyquorum.authz.decision import Reason, Source
 from policy_suite import IAM, KMS, Page, decided
 
 LOGIC = Page(IAM, "Policy evaluation logic", "Determining whether a request is allowed or denied within an account")

@@ -6,7 +6,7 @@ from typing import Any
 from asked import ADMIN_SESSION, ALIAS_ARN, FULL, NOTHING, OTHER, ROOT_USER, SERVICE_S3, USER_BOB, doc, statement
 from policies import ACCOUNT, KEY_ARN
 
-from keyquorum.authz.evaluate import Reason, Source
+from keyquorum.authz.decision import Reason, Source
 from policy_suite import KMS, Case, Page, decided, permitted
 
 PERMISSIONS = Page(KMS, "AWS KMS permissions", "Column descriptions")

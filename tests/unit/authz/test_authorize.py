@@ -9,7 +9,7 @@ import pytest
 from stored import ALLOWED, REGION, key, keyring, new_material
 
 from keyquorum.authz.authorize import AuthorizedKey, absent_or_forbidden, authorize
-from keyquorum.authz.evaluate import Decision, Reason, Source
+from keyquorum.authz.decision import Decision, Reason, Source
 from keyquorum.errors import AccessDeniedException
 from keyquorum.model import ROOT, Caller, KeyRecord
 

@@ -15,7 +15,7 @@ from policies import ACCOUNT, ALICE, KEY_ARN, ROLE, ROOT
 from keyquorum.authz import evaluate
 from keyquorum.authz.compiled import Compiled, Request
 from keyquorum.authz.cross_account import CROSS_ACCOUNT
-from keyquorum.authz.evaluate import Source
+from keyquorum.authz.decision import Source
 from keyquorum.authz.grants import CompiledGrant
 from keyquorum.authz.policy import parse_key_policy
 
@@ -65,7 +65,7 @@ def test_all_of_an_account_as_a_resource_is_all_that_has_no_key() -> None:
         ("arn:aws:kms:*:*:key/*", False),
     ):
         subject = subject_of(asked.but(identity=(doc(statement(resource=pattern)),)))
-        request = Request("kms:CreateKey", None, None, request_of(asked).context, other_arns=(everything,))
+        request = Request("kms:CreateKey", ("*", everything), None, request_of(asked).context)
         assert evaluate.on_account(request, subject).allowed is allowed
 
 
@@ -73,7 +73,7 @@ def test_a_policy_is_understood_in_both_layouts_of_an_arn() -> None:
     other = f"arn:aws:verenc:{ACCOUNT}:key/{KEY_ARN[-36:]}"
     for deny in (KEY_ARN, other, f"arn:aws:verenc:{ACCOUNT}:key/*"):
         subject = subject_of(Asked(identity=(FULL, doc(statement("Deny", resource=deny)))))
-        request = Request("kms:Encrypt", KEY_ARN, ACCOUNT, request_of(Asked()).context, other_arns=(other,))
+        request = Request("kms:Encrypt", (KEY_ARN, other), ACCOUNT, request_of(Asked()).context)
         assert not evaluate.on_key(request, subject, key_policy(DEFAULT)).allowed
 
 
@@ -118,4 +118,3 @@ def test_what_is_remembered_of_one_subject_is_not_said_of_another() -> None:
         for i in range(1000):
             other = subject_of(Asked(who=replace(USER_BOB, account=ACCOUNT, arn=f"{ALICE}{i}", unique_id=f"AIDA{i}")))
             assert not evaluate.on_key(request, other, bound).allowed
-    assert len(bound._naming) < 1000

@@ -60,7 +60,7 @@ def test_who_could_change_the_key_policy_again(statements: list[Any], who: Who, 
     subject = subject_of(Asked(who=who, identity=(FULL,)))
     assert allows_put_key_policy(policy, subject, ACCOUNT) is allowed
     if not any(s.conditions for s in policy.statements):
-        request = Request("kms:PutKeyPolicy", KEY_ARN, ACCOUNT, Context())
+        request = Request("kms:PutKeyPolicy", (KEY_ARN,), ACCOUNT, Context())
         assert evaluate.on_key(request, subject, Compiled(policy)).allowed is allowed
 
 

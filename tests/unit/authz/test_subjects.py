@@ -11,7 +11,7 @@ from policies import ACCOUNT, ROOT
 
 from keyquorum.authz import evaluate
 from keyquorum.authz.compiled import Request, Subject
-from keyquorum.authz.evaluate import Source
+from keyquorum.authz.decision import Source
 from keyquorum.authz.matching import Context
 from keyquorum.authz.subjects import documents, subject_of
 from keyquorum.model import (
@@ -70,7 +70,7 @@ def may(subject: Subject, action: str) -> bool:
 
 def decided(subject: Subject, action: str) -> Source | None:
     """The kind of policy that refuses the action, or None if none does."""
-    decision = evaluate.on_account(Request(action, None, ACCOUNT, Context()), subject)
+    decision = evaluate.on_account(Request(action, ("*",), ACCOUNT, Context()), subject)
     return None if decision.allowed else decision.source
 
 

@@ -21,7 +21,7 @@ from keyquorum.api import Shape
 from keyquorum.authz import evaluate
 from keyquorum.authz.compiled import Compiled, Request, Subject
 from keyquorum.authz.context import Facts, RequestContext
-from keyquorum.authz.evaluate import Decision, Reason, Source
+from keyquorum.authz.decision import Decision, Reason, Source
 from keyquorum.authz.matching import fold
 from keyquorum.authz.policy import parse_identity_policy
 from keyquorum.authz.subjects import documents, subject_of
@@ -219,7 +219,7 @@ def _on_resource(
     subject = simulated.subject
     context = _Context(Facts(action, Shape(), subject, call.caller.region, call.now), simulated.work)
     context.update(entries)
-    request = Request(action, resource, subject.account, context)
+    request = Request(action, (resource,), subject.account, context)
     decision = evaluate.on_account(request, subject)
     return iam_api.ResourceSpecificResult(
         eval_resource_name=resource,
