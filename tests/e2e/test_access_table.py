@@ -35,6 +35,8 @@ from servers import Production
 
 from keyquorum.ops import registry
 
+pytestmark = pytest.mark.slow
+
 DENIED = "AccessDeniedException"
 ALLOWED = ("", "")
 #: Beside others, those that go by different parts of the request path.

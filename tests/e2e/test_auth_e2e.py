@@ -11,6 +11,8 @@ import pytest
 from http_wire import Response
 from servers import REGION, Access, Production, http_post, signed_headers, signed_request
 
+pytestmark = pytest.mark.slow
+
 MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key"
     " and signing method. Consult the service documentation for details."

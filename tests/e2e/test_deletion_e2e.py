@@ -20,6 +20,8 @@ from keyquorum.model import key_name
 from keyquorum.ops.key_state import DELETE_KEY
 from keyquorum.testing import Server
 
+pytestmark = pytest.mark.slow
+
 DAY = 86_400
 KEY = "1234abcd-12ab-34cd-56ef-1234567890ab"
 

@@ -12,6 +12,8 @@ from boundaries import model
 from direct import ACCOUNT, REGION, Direct, Told, development
 from servers import Access, Program, client, code_of, refused
 
+pytestmark = pytest.mark.slow
+
 ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 WOULD = "The request would have succeeded, but the DryRun option is set."
 CONTEXT = {"purpose": "test"}

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from servers import ACCOUNT, REGION, Access, Production, code_of, refused, signed_request
 
+pytestmark = pytest.mark.slow
+
 PREFIX = f"arn:aws:kms:{REGION}:{ACCOUNT}:"
 ABSENT = "0000abcd-12ab-34cd-56ef-1234567890ab"
 DRY_RUN = "The request would have succeeded, but the DryRun option is set."

@@ -13,6 +13,8 @@ from servers import ACCOUNT, Access, Program, client, refused
 
 from keyquorum.testing import Server
 
+pytestmark = pytest.mark.slow
+
 DAY = timedelta(days=1)
 HERE, THERE, FAR = "us-east-1", "eu-west-1", "ap-south-1"
 ROOT = f"arn:aws:iam::{ACCOUNT}:root"

@@ -12,6 +12,8 @@ from servers import ACCOUNT, REGION, Access, Production, Program, client, refuse
 
 from keyquorum.testing import Server
 
+pytestmark = pytest.mark.slow
+
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
 

@@ -82,6 +82,7 @@ def test_the_plain_event_loop_serves_as_well(serve: Serve) -> None:
     assert wire.ended()
 
 
+@pytest.mark.slow
 def test_tls(serve: Serve, tmp_path: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])

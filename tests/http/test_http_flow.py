@@ -114,6 +114,7 @@ class TestClosing:
         assert server.ask(post(b"3")).status == 200
 
 
+@pytest.mark.slow
 class TestDeadlines:
     def test_a_head_that_stalls(self, serve: Serve) -> None:
         wire = serve(header_seconds=0.3).connect()

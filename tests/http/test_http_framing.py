@@ -141,6 +141,7 @@ def test_a_bug_in_a_parser_callback_is_answered_and_logged(serve: Serve, caplog:
     assert "LookupError" in caplog.text
 
 
+@pytest.mark.slow
 class TestSizes:
     """Within the limit passes, beyond it does not, in one piece or in many."""
 

@@ -220,6 +220,7 @@ def test_authorization_comes_before_the_keys_state_and_usage(world: Inside) -> N
         ({"DateLessThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}, "203.0.113.77", True, False),
     ],
 )
+@pytest.mark.slow
 def test_what_is_known_of_a_request(
     world: Inside, condition: dict[str, Any], peer: str, secure: bool, allowed: bool
 ) -> None:

@@ -67,6 +67,7 @@ def test_deletions_wait_while_the_clock_is_in_doubt_and_what_can_be_undone_does_
     assert not exists(kms, gone)
 
 
+@pytest.mark.slow
 def test_more_keys_than_one_batch(kms: Direct) -> None:
     keys = [doomed(kms) for _ in range(due._BATCH + 3)]
     kms.advance(8 * DAY)
@@ -90,6 +91,7 @@ def test_a_key_that_was_tampered_with_does_not_keep_the_others(kms: Direct, dama
     assert kms("DescribeKey", KeyId=first).code == "KMSInternalException"
 
 
+@pytest.mark.slow
 def test_more_keys_that_were_tampered_with_than_one_batch(kms: Direct) -> None:
     for _ in range(due._BATCH + 3):
         doomed(kms, 7)

@@ -24,6 +24,8 @@ from keyquorum import jwks
 from keyquorum.errors import IDPCommunicationErrorException
 from keyquorum.jwks import KeySetError, KeySets, location, parse, without_scheme
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def issuer() -> Iterator[Issuer]:

@@ -12,7 +12,7 @@ import pytest
 
 from keyquorum.testing import Server
 
-pytestmark = pytest.mark.xdist_group("plugin")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("plugin")]
 
 
 def exists(kms: Any, key_id: str) -> bool:

@@ -122,8 +122,8 @@ def written(part: Identity | Resource) -> msgspec.Raw:
 
 def time_of(now: float) -> tuple[str, int]:
     """The second that a time is in, in ISO 8601 and UTC, and the milliseconds of it."""
-    second = int(now)
-    return iso_second(second), int((now - second) * 1000)
+    second, microsecond = divmod(round(now * 1e6), 1_000_000)
+    return iso_second(second), microsecond // 1000
 
 
 def second_of(record: bytes) -> float:

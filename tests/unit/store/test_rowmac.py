@@ -114,6 +114,7 @@ def test_what_was_written_is_loaded(filled: Filled) -> None:
             assert load(connection) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", WRONG)
 @pytest.mark.parametrize(("table", "column"), COLUMNS, ids=map(".".join, COLUMNS))
 def test_a_column_is_changed(filled: Filled, table: str, column: str, wrong: str) -> None:

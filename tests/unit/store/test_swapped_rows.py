@@ -23,6 +23,8 @@ from keyquorum.store.conditions import after, among, containing, either, under
 from keyquorum.store.engine import Database
 from keyquorum.store.outbox import Outbox
 
+pytestmark = pytest.mark.slow
+
 OTHER: Final = "444455556666"
 POLICY: Final = f"arn:aws:iam::{ACCOUNT}:policy"
 ALICE, BOB = (f"arn:aws:iam::{ACCOUNT}:user/{name}" for name in ("alice", "bob"))
