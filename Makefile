@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve shell test test-fast test-long lint fmt bench api docs lock clean
+.PHONY: help serve shell test test-fast test-long lint fmt bench bench-keys api docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -41,6 +41,9 @@ fmt: $(VENV)/dev ## format, and mend what can be mended
 
 bench: $(VENV)/dev ## measure, and print the table of the README
 	$(BIN)/python bench/run.py $(ARGS)
+
+bench-keys: $(VENV)/dev ## measure what a million keys cost (ARGS="--keys 1000000")
+	$(BIN)/python bench/many_keys.py $(ARGS)
 
 api: $(VENV)/dev ## generate api.py, iam_api.py and sts_api.py from the pinned service models
 	$(BIN)/python scripts/generate_api.py
