@@ -25,6 +25,7 @@ from keyquorum.app import Service
 from keyquorum.authz.policy import default_key_policy
 from keyquorum.config import Settings
 from keyquorum.model import ROOT, Caller, HttpRequest, Key, ResourcePolicy
+from keyquorum.quotas import Quotas
 
 ACCOUNT: Final = "111122223333"
 REGION: Final = "us-east-1"
@@ -170,7 +171,9 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.data) as directory:
         chosen: dict[str, Any] = {} if options.database is None else {"database": options.database}
-        rows = measure(Settings(data=Path(directory) / "data", **chosen), options.keys, options.asked)
+        quotas = Quotas(keys_per_region=2 * options.keys + 1000)
+        settings = Settings(data=Path(directory) / "data", quotas=quotas, **chosen)
+        rows = measure(settings, options.keys, options.asked)
     print(f"| {options.keys:,} keys | |\n| --- | ---: |")
     for what, figure in rows:
         print(f"| {what} | {figure} |")
