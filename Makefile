@@ -48,8 +48,9 @@ bench-keys: $(VENV)/dev ## measure what a million keys cost (ARGS="--keys 100000
 api: $(VENV)/dev ## generate api.py, iam_api.py and sts_api.py from the pinned service models
 	$(BIN)/python scripts/generate_api.py
 
-docs: $(VENV)/dev ## generate docs/operations.md from the registry of operations and the table of specs
+docs: $(VENV)/dev ## generate docs/operations.md, and the table of docs/operate/configuration.md
 	$(BIN)/python scripts/operations_table.py
+	$(BIN)/python scripts/options_table.py
 
 lock: $(VENV)/dev ## lock the dependencies anew
 	$(BIN)/python -m pip install -q uv

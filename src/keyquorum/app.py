@@ -2,9 +2,7 @@
 """The one place where things are built: settings -> database, store, keyring, request path, jobs."""
 
 import logging
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from keyquorum import bootstrap
 from keyquorum.arns import ArnLayout
@@ -14,25 +12,38 @@ from keyquorum.authn.credentials import Authenticator
 from keyquorum.authn.federation import Federation
 from keyquorum.authn.refusals import Refusals
 from keyquorum.clock import Clock
-from keyquorum.config import Settings
-from keyquorum.custody.seal import KeySeal, Seal, create_key_file, read_key_file
+from keyquorum.config import ConfigError, Settings
+from keyquorum.custody import kinds
+from keyquorum.custody.attended import open_by_hand
+from keyquorum.custody.root import RootKey
+from keyquorum.custody.seal import FILE, KeySeal, SealError, SealWaits
 from keyquorum.errors import KMSError
 from keyquorum.jobs import due
+from keyquorum.jobs.cluster import Cluster
+from keyquorum.jobs.rewrap import Rewrapping
 from keyquorum.jobs.ticker import Ticker
 from keyquorum.journal import Journal
 from keyquorum.jwks import KeySets
 from keyquorum.keyring import Keyring
 from keyquorum.layout import DataDirectory
 from keyquorum.model import ROOT, AccessKey, Caller
+from keyquorum.observability.readiness import Readiness
+from keyquorum.observability.source import Running
+from keyquorum.ops import registry
 from keyquorum.ops.operation import Services
 from keyquorum.pipeline import Pipeline
 from keyquorum.seed.apply import apply as apply_seed
 from keyquorum.seed.document import read as read_seed
 from keyquorum.store import migrate
 from keyquorum.store.engine import Database
+from keyquorum.store.follower import Follower
 from keyquorum.store.generations import Generations
+from keyquorum.store.lease import Lease
+from keyquorum.store.postgresql import PostgreSQL
 from keyquorum.store.rowmac import RowMAC
+from keyquorum.store.sqlite import SQLite
 from keyquorum.store.store import Store
+from keyquorum.throttling import DEFAULTS, Throttle, unknown
 from keyquorum.usagelog import UsageLog
 from keyquorum.wire.paging import Marker
 
@@ -52,48 +63,89 @@ class Opened:
     keyring: Keyring
     pages: Marker
     signer: Signer
+    root: RootKey
 
 
-def open_data(data: Path | None, lock_timeout: float, *, create: bool) -> Opened:
-    """Open what is kept; with ``create``, make what is missing. Raises SealError, SchemaError, KMSError or OSError.
+def open_database(settings: Settings, *, create: bool) -> Database:
+    """The database of the settings, as it is; with ``create``, an empty one where there is none. Raises OSError, and
+    KMSError."""
+    data, lock_timeout = settings.data, settings.lock_timeout
+    if data is None:
+        return SQLite(None, Generations(None), lock_timeout)
+    directory = DataDirectory(data)
+    if create:
+        directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if settings.database is not None:
+        generations = Generations(directory.generations, Lease())
+        return PostgreSQL(settings.database, generations, lock_timeout, settings.database_pool)
+    if not create and not directory.database.exists():
+        raise FileNotFoundError(f"there is no database in {data}")
+    return SQLite(directory.database, Generations(directory.generations), lock_timeout)
+
+
+def open_root(database: Database, settings: Settings, *, create: bool, attended: bool) -> RootKey:
+    """The root key, opened by its seal; with ``create``, one that is made under a key file where there is none. Raises
+    SealError; SealWaits, unless somebody attends who can be asked; SchemaError and KMSError."""
+    sealed = bootstrap.sealed_root(database)
+    if sealed is None:
+        if not create:
+            raise SealError("the database has no root key yet")
+        if settings.seal != {FILE}:
+            raise SealError("the database has no root key yet: make one with keyquorum seal init")
+        seal = kinds.make(settings, FILE, None, anew=False).seal
+        migrate.prepare(database)
+        bootstrap.create_root(database, seal, Clock().now())
+        sealed = bootstrap.sealed_root(database)
+        assert sealed is not None
+    try:
+        key = kinds.opener(settings, sealed).open(sealed)
+    except SealWaits:
+        if not attended:
+            raise
+        key = open_by_hand(settings, sealed)
+    return accepted(database, key)
+
+
+def accepted(database: Database, key: bytes) -> RootKey:
+    """A root key that a seal gave, if it is this database's. Raises IntegrityError if it is not, and KMSError."""
+    root = RootKey(key)
+    bootstrap.open_keyring(database, root)
+    return root
+
+
+def open_data(settings: Settings, *, create: bool, root: RootKey | None = None) -> Opened:
+    """Open what is kept; with ``create``, make what is missing. ``root``: if the seal was opened before. Raises
+    SealError, SchemaError, KMSError or OSError.
 
     Nothing is changed, not even migrated, before the seal has opened the root key.
     """
-    if data is None:
-        database = Database(None, Generations(None), lock_timeout)
-        seal: Seal = KeySeal(os.urandom(KeySeal.KEY_BYTES))
-    else:
-        directory = DataDirectory(data)
-        if create:
-            directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        elif not directory.database.exists():
-            raise FileNotFoundError(f"there is no database in {data}")
-        database = Database(directory.database, Generations(directory.generations), lock_timeout)
-        is_new = not bootstrap.has_root(database)
-        if create and is_new:
-            create_key_file(directory.seal_key)
-        seal = read_key_file(directory.seal_key)
-        if not is_new:
-            bootstrap.open_root(database, seal)
-    if create:
+    database = open_database(settings, create=create)
+    if settings.data is None:
+        root = RootKey(RootKey.generate())
         migrate.upgrade(database)
-        bootstrap.create_root(database, seal, Clock().now())
+        bootstrap.create_root(database, KeySeal(RootKey.generate()), Clock().now(), root)
+    elif root is None:
+        root = open_root(database, settings, create=create, attended=True)
+    if create:
+        migrate.prepare(database)
     else:
         migrate.require_current(database)
-    root, keyring = bootstrap.open_root(database, seal)
-    store = Store(database, RowMAC(root.derive("row mac")))
-    return Opened(database, store, keyring, Marker(root.derive("list markers")), Signer(root.derive(LABEL)))
+    keyring = bootstrap.open_keyring(database, root)
+    node = DataDirectory(settings.data).node_id() if database.shared and settings.data is not None else None
+    store = Store(database, RowMAC(root.derive("row mac")), node=node)
+    return Opened(database, store, keyring, Marker(root.derive("list markers")), Signer(root.derive(LABEL)), root)
 
 
 class Service:
     """One process's KMS, without its sockets."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises SealError, SchemaError, SeedError, AuditError, KMSError or OSError; nothing is running then."""
+    def __init__(self, settings: Settings, root: RootKey | None = None, quotas: memoryview | None = None) -> None:
+        """``root``: if the seal was opened before. ``quotas``: memory for request quotas that processes share. Raises
+        ConfigError, SealError, SchemaError, SeedError, AuditError, KMSError or OSError; nothing is running then."""
         self.settings = settings
         self.clock = Clock()
         self._seed = read_seed(settings.seed) if settings.seed is not None else None
-        opened = open_data(settings.data, settings.lock_timeout, create=True)
+        opened = open_data(settings, create=True, root=root)
         self.database, self.store, self.keyring = opened.database, opened.store, opened.keyring
         self.usage = UsageLog(self.database)
         self._services = Services(
@@ -125,10 +177,35 @@ class Service:
         )
         federation = Federation(self.store, KeySets(), settings.region)
         self.refusals = Refusals()
+        throttle = Throttle(_request_quotas(settings), quotas)
         self.pipeline = Pipeline(
-            self._services, self.authenticator, federation, self.journal, self.usage, self.refusals, self.clock
+            self._services,
+            self.authenticator,
+            federation,
+            self.journal,
+            self.usage,
+            self.refusals,
+            self.clock,
+            throttle,
         )
+        system = due.system(settings.account, settings.region)
+        self.rewrapping = Rewrapping(self.store, self.keyring, self.pipeline, self.clock, system)
+        database = self.database
+        self.follower = Follower(database.conninfo, database.generations) if isinstance(database, PostgreSQL) else None
+        self._cluster = None if self.follower is None else Cluster(database, self.follower)
         self._ticker = Ticker(self.run_jobs)
+        self.running = Running(
+            self.pipeline.meter,
+            self.store,
+            self.authenticator,
+            self.refusals,
+            throttle,
+            self.journal,
+            self.audit,
+            self._ticker,
+            lambda: self._cluster is None or self._cluster.leads,
+        )
+        self.readiness = Readiness(self.running.checks())
 
     def run_jobs(self) -> None:
         """Everything that is due, and the caches rid of what is stale."""
@@ -137,7 +214,15 @@ class Service:
             self.audit.tick()
             self.usage.write()
             self.authenticator.write_uses()
-            due.run(self.store, self.pipeline, self.clock)
+            self.keyring.follow()
+            if self._cluster is not None:
+                self._cluster.tick()
+            if self._cluster is None or self._cluster.leads:
+                due.run(self.store, self.pipeline, self.clock)
+                self.rewrapping.tick()
+            else:
+                self.keyring.follow()  # what the leader has destroyed does not stay here
+            self.running.count_due(self.clock)
         finally:
             self.database.generations.follow()
             self.store.sweep()
@@ -158,10 +243,13 @@ class Service:
         self.run_jobs()
 
     def start(self) -> None:
+        if self.follower is not None:
+            self.follower.start()
         self._ticker.start()
 
     def stop(self) -> None:
         """Finish: nothing of a request may run any more."""
+        self.readiness.stop()
         self._ticker.stop()
         if self.refusals.counts:
             _log.warning("requests that failed authentication since the start: %s", dict(self.refusals.counts))
@@ -174,6 +262,8 @@ class Service:
             self.close()
 
     def close(self) -> None:
+        if self.follower is not None:
+            self.follower.stop()
         self.audit.state()
         self.audit.close()
         self.database.close()
@@ -203,3 +293,12 @@ class Service:
             return None
         account = self.settings.account
         return Caller(account, self.settings.region, f"arn:aws:iam::{account}:root", account, ROOT)
+
+
+def _request_quotas(settings: Settings) -> dict[str, float]:
+    """Those that were chosen, over the defaults. Raises ConfigError."""
+    chosen = settings.request_quotas
+    operations = {name for service in registry.BY_SERVICE.values() for name in service}
+    for name in unknown(chosen, operations):
+        raise ConfigError(f"--request-quota: there is no operation {name}")
+    return {**({} if settings.development else DEFAULTS), **chosen}

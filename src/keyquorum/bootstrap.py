@@ -7,10 +7,10 @@ import logging
 import sqlalchemy as sa
 
 from keyquorum.custody.root import RootKey
-from keyquorum.custody.seal import Seal
+from keyquorum.custody.seal import RECOVERY, Seal, SealError
 from keyquorum.keyring import Keyring, new_access_key_id, new_secret, new_unique_id
-from keyquorum.model import ROOT, USER, AccessKey, Principal
-from keyquorum.store import roots, schema
+from keyquorum.model import ROOT, USER, AccessKey, Principal, SealedRoot
+from keyquorum.store import roots, schema, sealed
 from keyquorum.store.engine import Database, Transaction
 from keyquorum.store.store import Store
 
@@ -19,25 +19,42 @@ _log = logging.getLogger(__name__)
 
 def has_root(database: Database) -> bool:
     """Whether there is a root key; a database without any tables has none."""
+    return sealed_root(database) is not None
+
+
+def sealed_root(database: Database, root_id: int = sealed.IN_USE) -> SealedRoot | None:
+    """The row of the seal in use, or of the recovery seal; a database without any tables has none."""
     with database.read() as connection:
-        return sa.inspect(connection).has_table(schema.root_keys.name) and roots.sealed_root(connection) is not None
+        return sealed.read(connection, root_id)
 
 
-def create_root(database: Database, seal: Seal, now: float) -> None:
-    """Make root key and first keyring key, unless another process has."""
+def create_root(
+    database: Database, seal: Seal, now: float, root: RootKey | None = None, recovery: Seal | None = None
+) -> bool:
+    """Make root key and first keyring key, unless another process has; whether they were made."""
     with database.write() as txn:
-        if roots.sealed_root(txn.connection) is None:
-            key = RootKey.generate()
-            roots.insert_root(txn.connection, seal.seal(key), now)
-            roots.insert_keyring_key(txn.connection, *Keyring.first_key(RootKey(key)), now)
+        if sealed.read(txn.connection) is not None:
+            return False
+        root = root or RootKey(RootKey.generate())
+        sealed.put(txn.connection, sealed.IN_USE, root.seal_by(seal), now)
+        if recovery is not None:
+            sealed.put(txn.connection, sealed.RECOVERY, root.seal_by(recovery, RECOVERY), now)
+        roots.insert_keyring_key(txn.connection, *Keyring.first_key(root), now)
+        return True
 
 
 def open_root(database: Database, seal: Seal) -> tuple[RootKey, Keyring]:
-    """Raises SealError if the seal does not open the root key."""
-    with database.read() as connection:
-        sealed, wrapped = roots.sealed_root(connection), roots.keyring_keys(connection)
-    root = RootKey(seal.open(sealed or b""))
-    return root, Keyring(root, wrapped)
+    """Raises SealError if the seal does not open the root key, IntegrityError if that opens no keyring."""
+    row = sealed_root(database)
+    if row is None:
+        raise SealError("the database has no root key")
+    root = RootKey(seal.open(row))
+    return root, open_keyring(database, root)
+
+
+def open_keyring(database: Database, root: RootKey) -> Keyring:
+    source = roots.KeyringKeys(database)
+    return Keyring(root, source.load(), source)
 
 
 def ensure_account(txn: Transaction, store: Store, keyring: Keyring, account: str, now: float) -> AccessKey | None:

@@ -13,7 +13,7 @@ _JUMP: Final = 300.0
 _PATIENCE: Final = 600.0
 
 
-def _uptime() -> float:
+def uptime() -> float:
     """Seconds that go on while the machine sleeps and that nobody sets, where the system has them."""
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     return time.clock_gettime(clock)
@@ -23,7 +23,7 @@ class Clock:
     """``offset``: seconds ahead of the machine's clock; only development moves it. ``wall`` and ``uptime`` are the
     machine's clocks, in seconds, the first since the epoch."""
 
-    def __init__(self, wall: Callable[[], float] = time.time, uptime: Callable[[], float] = _uptime) -> None:
+    def __init__(self, wall: Callable[[], float] = time.time, uptime: Callable[[], float] = uptime) -> None:
         self.offset = 0.0
         self._wall = wall
         self._uptime = uptime

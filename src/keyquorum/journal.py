@@ -3,11 +3,13 @@
 the audit file at once. What a process had no time to write is written when its audit file is opened again.
 
 No change commits before the audit file has room for its record, and none while records of others wait for that file.
-A row leaves the outbox with the writer's next change, so that no change pays for a second commit.
+A row leaves the outbox with the writer's next change, so that no change pays for a second commit. A change of which
+nobody knows whether it committed, since the database was lost in that moment, is looked for in the outbox later.
 """
 
 import logging
 import threading
+import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -34,7 +36,9 @@ class Entry(NamedTuple):
 
 
 class Journal:
-    def __init__(self, database: Database, outbox: Outbox, log: AuditLog) -> None:
+    """``doubt``: after how many seconds a change that was entered and never published is looked for."""
+
+    def __init__(self, database: Database, outbox: Outbox, log: AuditLog, doubt: float = 30.0) -> None:
         self._database = database
         self._outbox = outbox
         self._log = log
@@ -42,6 +46,13 @@ class Journal:
         self._written: list[int] = []
         self._unwritten: dict[int, bytes] = {}
         self._rotations = log.rotations
+        self._doubt = doubt
+        self._entered: dict[int, tuple[float, str, bytes]] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many records have committed and are not in the audit file yet."""
+        return len(self._unwritten)
 
     def write(self, records: list[bytes]) -> None:
         """The records of requests that changed nothing, in one write. Raises DependencyTimeoutException if they cannot
@@ -65,18 +76,22 @@ class Journal:
         if done:
             self._outbox.remove(txn, done)
         row = self._outbox.add(txn, self._log.writer, self._log.position, event_id, record)
+        with self._lock:
+            self._entered[row] = (time.monotonic(), event_id, record)
         return Entry(row, record, done)
 
     def publish(self, entry: Entry) -> None:
         """After the commit: into the audit file. If that fails the record waits in the outbox; the change stands."""
         with self._lock:
             self._forget(entry.cleared)
-            self._unwritten[entry.row] = entry.record
+            if self._entered.pop(entry.row, None) is not None:  # else it was found meanwhile
+                self._unwritten[entry.row] = entry.record
             self._try_what_waits()
 
     def retry(self) -> None:
         """Try again to write what ``publish`` could not. What stands in a file that was put aside leaves the outbox, so
         that it is never looked for in more than the newest files."""
+        self._settle()
         with self._lock:
             self._try_what_waits()
             rotations, done = self._log.rotations, list(self._written)
@@ -88,6 +103,24 @@ class Journal:
         with self._lock:
             self._rotations = rotations
             self._forget(done)
+
+    def _settle(self) -> None:
+        """What became of changes that were entered, and neither published nor known to be rolled back."""
+        with self._lock:
+            last = time.monotonic() - self._doubt
+            doubtful = {row: event_id for row, (when, event_id, _) in self._entered.items() if when <= last}
+        if not doubtful:
+            return
+        with self._database.read() as connection:
+            there = {waiting.row: waiting.event_id for waiting in self._outbox.waiting(connection, self._log.writer)}
+        with self._lock:
+            for row, event_id in doubtful.items():
+                entered = self._entered.get(row)
+                if entered is None or entered[1] != event_id:
+                    continue
+                del self._entered[row]
+                if there.get(row) == event_id:
+                    self._unwritten[row] = entered[2]
 
     def _try_what_waits(self) -> None:
         try:

@@ -4,13 +4,19 @@
 Root key -> keyring keys (versioned) -> key material and access keys' secrets. Every wrapped blob is bound to what it
 is for and whose it is, so that rows cannot be swapped. Opened material is kept with the record that it belongs to, and
 goes when that goes.
+
+Keyring keys come and go while a server runs: what is wrapped is always wrapped under the newest (docs/adr/0022).
 """
 
+import asyncio
 import hmac
+import logging
 import os
 import secrets
-from typing import Any, Final
+import threading
+from typing import Any, Final, Protocol
 
+import msgspec
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
@@ -21,8 +27,10 @@ from keyquorum.crypto import apart, importing, software
 from keyquorum.crypto.provider import Agreement, Encapsulation, Encrypter, Mac, PublicHalf, Signer
 from keyquorum.crypto.xaes import KEY_SIZE, NONCE_SIZE, XAES256GCM
 from keyquorum.custody.root import RootKey
-from keyquorum.errors import IncorrectKeyException, IntegrityError, InvalidCiphertextException
+from keyquorum.errors import IncorrectKeyException, IntegrityError, InvalidCiphertextException, WouldBlock
 from keyquorum.model import GROUP, ROLE, AccessKey, KeyMaterial
+
+_log = logging.getLogger(__name__)
 
 
 def _bound_to(*parts: str) -> bytes:
@@ -31,13 +39,60 @@ def _bound_to(*parts: str) -> bytes:
     return b"".join(len(part).to_bytes(4, "big") + part for part in encoded)
 
 
-class Keyring:
-    """``wrapped``: version -> wrapped keyring key; the highest version wraps what is new."""
+class Source(Protocol):
+    """Where keyring keys are kept, and come and go."""
 
-    def __init__(self, root: RootKey, wrapped: dict[int, bytes]) -> None:
-        self._keys = {v: XAES256GCM(root.unwrap_keyring_key(v, w)) for v, w in wrapped.items()}
-        self._current = max(self._keys)
+    def moved(self) -> bool:
+        """Whether any may have come or gone since they were loaded; answers from memory."""
+
+    def load(self) -> dict[int, bytes]:
+        """Version -> wrapped keyring key. Raises KMSError if they cannot be had."""
+
+
+class Keyring:
+    """``wrapped``: version -> wrapped keyring key; the highest version wraps what is new. ``source`` is where they
+    are from, unless they never change."""
+
+    def __init__(self, root: RootKey, wrapped: dict[int, bytes], source: Source | None = None) -> None:
+        self._root = root
+        self._source = source
+        self._learning = threading.Lock()
+        self._keys: dict[int, XAES256GCM] = {}
+        self._learn(wrapped)
         self._material_ids = root.derive("material id")
+
+    @property
+    def version(self) -> int:
+        """Of the keyring key that wraps what is new."""
+        return max(self._keys)
+
+    def follow(self) -> None:
+        """Learn which keyring keys have come or gone, if any may have. Raises WouldBlock on an event loop, which must
+        not wait for the database; IntegrityError for a keyring key that is not ours; KMSError."""
+        if self._source is not None and self._source.moved():
+            if _is_event_loop():
+                raise WouldBlock
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Learn which keyring keys there are. Raises as ``follow`` does; what was known stays."""
+        if self._source is not None:
+            with self._learning:
+                self._learn(self._source.load())
+
+    def _learn(self, wrapped: dict[int, bytes]) -> None:
+        if self._keys and max(wrapped, default=0) < self.version:
+            # Somebody has removed it. To wrap under an older one again is what they may be after.
+            _log.error("keyring key %d is not in the database any more", self.version)
+            return
+        keys = {v: self._keys.get(v) or XAES256GCM(self._root.unwrap_keyring_key(v, w)) for v, w in wrapped.items()}
+        if not keys:
+            raise IntegrityError("there is no keyring key")
+        self._keys = keys
+
+    def next_key(self, version: int) -> bytes:
+        """A new keyring key of this version, wrapped."""
+        return self._root.wrap_keyring_key(version, os.urandom(KEY_SIZE))
 
     @staticmethod
     def first_key(root: RootKey) -> tuple[int, bytes]:
@@ -129,7 +184,8 @@ class Keyring:
 
     def seal_token(self, purpose: str, content: bytes) -> bytes:
         """Sealed content; different each time, and good until its keyring key is gone."""
-        return self._current.to_bytes(4, "big") + self._wrap(_bound_to(purpose), content)
+        version, sealed = self._wrap(_bound_to(purpose), content)
+        return version.to_bytes(4, "big") + sealed
 
     def open_token(self, purpose: str, token: bytes) -> bytes | None:
         """The content, or None for what was not sealed here for this purpose."""
@@ -168,8 +224,20 @@ class Keyring:
         """
         digest = hmac.digest(self._material_ids, _bound_to(key_id) + material, "sha256")
         material_id = digest.hex()
-        wrapped = self._wrap(_bound_to("key material", key_id, material_id), material)
-        return KeyMaterial(material_id, key_id, region, lifecycle.CURRENT, self._current, wrapped, now)
+        version, wrapped = self._wrap(_bound_to("key material", key_id, material_id), material)
+        return KeyMaterial(material_id, key_id, region, lifecycle.CURRENT, version, wrapped, now)
+
+    def check_material(self, material: KeyMaterial) -> None:
+        """Raises IntegrityError unless the key material opens; it is used for nothing."""
+        self._unwrapped(material)
+
+    def rewrap_material(self, material: KeyMaterial) -> KeyMaterial:
+        """The same key material under the newest keyring key, in as many bytes. Raises IntegrityError."""
+        if material.wrapped is None:
+            return msgspec.structs.replace(material, keyring_version=self.version)
+        bound = _bound_to("key material", material.key_id, material.material_id)
+        version, wrapped = self._wrap(bound, self._unwrapped(material))
+        return msgspec.structs.replace(material, keyring_version=version, wrapped=wrapped)
 
     def _unwrapped(self, material: KeyMaterial) -> bytes:
         if material.wrapped is None:
@@ -180,8 +248,14 @@ class Keyring:
     # -- access keys
 
     def new_access_key(self, access_key_id: str, principal_id: str, secret: str, now: float) -> AccessKey:
-        wrapped = self._wrap(_bound_to("secret access key", access_key_id, principal_id), secret.encode())
-        return AccessKey(access_key_id, principal_id, self._current, wrapped, now)
+        version, wrapped = self._wrap(_bound_to("secret access key", access_key_id, principal_id), secret.encode())
+        return AccessKey(access_key_id, principal_id, version, wrapped, now)
+
+    def rewrap_access_key(self, access_key: AccessKey) -> AccessKey:
+        """The same secret under the newest keyring key. Raises IntegrityError."""
+        bound = _bound_to("secret access key", access_key.access_key_id, access_key.principal_id)
+        version, wrapped = self._wrap(bound, self.secret_of(access_key).encode())
+        return msgspec.structs.replace(access_key, keyring_version=version, wrapped_secret=wrapped)
 
     def secret_of(self, access_key: AccessKey) -> str:
         """The secret access key, to verify a signature with."""
@@ -190,15 +264,28 @@ class Keyring:
 
     # -- wrapping
 
-    def _wrap(self, bound: bytes, secret: bytes) -> bytes:
-        nonce = os.urandom(NONCE_SIZE)
-        return nonce + self._keys[self._current].encrypt(nonce, secret, bound)
+    def _wrap(self, bound: bytes, secret: bytes) -> tuple[int, bytes]:
+        """The version of the newest keyring key, and the secret under it."""
+        self.follow()
+        keys, nonce = self._keys, os.urandom(NONCE_SIZE)
+        version = max(keys)
+        return version, nonce + keys[version].encrypt(nonce, secret, bound)
 
     def _unwrap(self, version: int, bound: bytes, wrapped: bytes) -> bytes:
+        if version not in self._keys:
+            self.follow()  # made a moment ago, by another process
         try:
             return self._keys[version].decrypt(wrapped[:NONCE_SIZE], wrapped[NONCE_SIZE:], bound)
         except (InvalidTag, KeyError, ValueError) as error:
             raise IntegrityError("a wrapped secret does not open for what its row says it is") from error
+
+
+def _is_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 _ID_PREFIXES: Final = {ROLE: "AROA", GROUP: "AGPA", "Policy": "ANPA"}

@@ -2,9 +2,19 @@
 """The files of a data directory, all readable by its owner alone."""
 
 import os
+import re
+import secrets
 from pathlib import Path
+from typing import Final
 
 import msgspec
+
+_NODE: Final = re.compile(r"[0-9a-f]{32}")
+
+
+def is_node(name: str) -> bool:
+    """Whether this could be a node's name."""
+    return _NODE.fullmatch(name) is not None
 
 
 class DataDirectory:
@@ -15,14 +25,38 @@ class DataDirectory:
         self.generations = path / "generations"
         self.audit = path / "audit"
         self.endpoint = path / "endpoint.json"
+        self.node = path / "node"
+
+    def node_id(self) -> str:
+        """The name of this node among those that share a database, made when it is first asked for: 32 hexadecimal
+        digits. Raises OSError, also for a file that holds anything else."""
+        if not self.node.exists():
+            draft = self.path / f".node.{secrets.token_hex(8)}"
+            with draft.open("x") as file:
+                file.write(secrets.token_hex(16) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(draft, self.node)  # another process may have been first
+            except FileExistsError:
+                pass
+            finally:
+                draft.unlink()
+            sync_directory(self.path)
+        found = self.node.read_text().strip()
+        if _NODE.fullmatch(found) is None:
+            raise OSError(f"{self.node} does not hold the 32 hexadecimal digits of a node's name")
+        return found
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """Where the server of a data directory was last started, for ``keyquorum env``."""
+    """Where the server of a data directory was last started, for ``keyquorum env``. ``ca_bundle``: a file of the
+    authority of its TLS certificate, if clients cannot know it otherwise."""
 
     url: str
     account: str
     region: str
+    ca_bundle: str | None = None
 
 
 def sync_directory(path: Path) -> None:

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The nouns: requests, callers, keys, aliases, identities. Values only; nothing here loads, decides or decrypts."""
 
-from typing import Any, Final
+from math import inf
+from typing import Any, Final, NamedTuple
 
 import msgspec
+
+from keyquorum.metering import Requests
 
 
 class HttpRequest(msgspec.Struct, frozen=True, gc=False):
@@ -11,7 +14,7 @@ class HttpRequest(msgspec.Struct, frozen=True, gc=False):
 
     ``target`` is the raw request target (path and query). Header names are in lower case; values are raw bytes,
     in the order of arrival, duplicates included. ``peer`` is the client's address without port,
-    ``secure`` whether TLS protected the request.
+    ``secure`` whether TLS protected the request. ``received`` is when all of it was there, on ``time.perf_counter``.
     ``by_name`` is made of the headers; of duplicates it has the last, so whoever minds must compare lengths.
     """
 
@@ -22,6 +25,7 @@ class HttpRequest(msgspec.Struct, frozen=True, gc=False):
     peer: str
     secure: bool = False
     by_name: dict[bytes, bytes] = {}
+    received: float = 0.0
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "by_name", dict(self.headers))
@@ -32,13 +36,18 @@ class HttpRequest(msgspec.Struct, frozen=True, gc=False):
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
     """One HTTP answer. ``record`` is the audit record to be made durable before the answer leaves:
-    a JSON line without its newline, or None where there is none to write."""
+    a JSON line without its newline, or None where there is none to write. ``until``: when it is too late to send it,
+    on the clock ``uptime``. ``counted``: where it is to be counted once it leaves. ``known``: whether its request was
+    one of somebody who is known."""
 
     status: int
     content_type: bytes
     body: bytes
     request_id: str
     record: bytes | None = None
+    until: float = inf
+    counted: Requests | None = None
+    known: bool = False
 
     def __repr__(self) -> str:
         return f"Answer({self.status}, {len(self.body)} bytes, request_id={self.request_id!r})"
@@ -341,3 +350,13 @@ _RESOURCE_TYPES: Final = {USER: "user", ROLE: "role", GROUP: "group"}
 def identities_name(account: str) -> str:
     """What all that is cached of an account's identities goes by: a change to one drops them all."""
     return f"iam:{account}"
+
+
+class SealedRoot(NamedTuple):
+    """A row of ``root_keys``: the root key as a seal sealed it, which seal, and what that needs to open it again (JSON,
+    nothing secret). A key file's row that is older than the other seals has neither."""
+
+    sealed: bytes
+    kind: str | None = None
+    parameters: str | None = None
+    created_at: float = 0.0

@@ -7,9 +7,10 @@ worker thread. Which fault is told when several apply is AWS's order, and pinned
 
 import logging
 import time
+from math import inf
 from typing import Any, Final
 
-from keyquorum import lifecycle, recording
+from keyquorum import lifecycle, logs, recording
 from keyquorum.access import Access
 from keyquorum.authn.credentials import Authenticator
 from keyquorum.authn.federation import Federation
@@ -25,13 +26,16 @@ from keyquorum.errors import (
     WouldBlock,
 )
 from keyquorum.journal import Journal
+from keyquorum.metering import SUCCESS, Meter, Requests
 from keyquorum.model import Answer, Caller, HttpRequest
 from keyquorum.ops import registry
 from keyquorum.ops.operation import Call, Keys, Operation, Services
 from keyquorum.ops.sts import BY_WEB_IDENTITY
 from keyquorum.resolve import region_of, resolve_all
 from keyquorum.specs import SPECS
+from keyquorum.store.lease import lapsed
 from keyquorum.store.store import CachedView, LockedView, View
+from keyquorum.throttling import Throttle
 from keyquorum.usagelog import UsageLog
 from keyquorum.wire.protocols import JSON11, Protocol, protocol_of, spoken
 
@@ -55,8 +59,13 @@ class Pipeline:
         usage: UsageLog,
         refusals: Refusals,
         clock: Clock,
+        throttle: Throttle | None = None,
     ) -> None:
+        """``throttle``: the request quotas, if there are any."""
+        self.meter = Meter()
+        self._throttle = Throttle({}) if throttle is None else throttle
         self._services = services
+        self._lease = services.store.database.generations.lease
         self._usage = usage
         self._authenticator = authenticator
         self._federation = federation
@@ -68,6 +77,13 @@ class Pipeline:
     def answer(self, http: HttpRequest, *, may_block: bool) -> Answer:
         """Steps (0) to (8). Raises WouldBlock, and nothing else."""
         request_id = recording.new_id()
+        named = logs.request_id.set(request_id)
+        try:
+            return self._answer(http, request_id, may_block)
+        finally:
+            logs.request_id.reset(named)
+
+    def _answer(self, http: HttpRequest, request_id: str, may_block: bool) -> Answer:
         protocol = protocol_of(http)
         caller = None
         try:
@@ -75,16 +91,21 @@ class Pipeline:
             if protocol is None or http.target != b"/":
                 raise UnknownOperationException
             name = protocol.operation(http)
+            # What is cached is as good as this for what follows. On the loop, caches refuse once it has lapsed.
+            lease = self._lease
+            until = inf if lease is None else lease.require() if may_block else lease.until
             # (1) the signature, over the raw bytes; or the token of a web identity, which signs nothing
             caller = self._caller(http, protocol, name, may_block)
-            return self._authenticated(http, protocol, name, caller, request_id, may_block)
+            return self._authenticated(http, protocol, name, caller, request_id, may_block, until)
         except WouldBlock:
             raise
         except Exception as failure:
             # Nobody is known to have sent this, so it has no place in the audit log.
             error = self._fault(failure, request_id, "its caller was not known yet")
-            self._refusals.note(error, request_id, http.peer, time.time())
-            return _refused(protocol or JSON11, error, request_id)
+            if error.status < 500:
+                self._refusals.note(error, request_id, http.peer, time.time())
+            # Nor do its operation's numbers tell of it: strangers could make them as many as there are operations.
+            return _refused(protocol or JSON11, error, request_id, counted=self.meter.of(b"", "", error.code))
 
     def _caller(self, http: HttpRequest, protocol: Protocol, name: str, may_block: bool) -> Caller:
         now = self._clock.now()
@@ -98,14 +119,26 @@ class Pipeline:
         return self._authenticator.authenticate(http, protocol.service, time.time(), now, may_block=may_block)
 
     def _authenticated(
-        self, http: HttpRequest, protocol: Protocol, name: str, caller: Caller, request_id: str, may_block: bool
+        self,
+        http: HttpRequest,
+        protocol: Protocol,
+        name: str,
+        caller: Caller,
+        request_id: str,
+        may_block: bool,
+        until: float = inf,
     ) -> Answer:
         call = Call(self._services, caller, self._clock.now(), request_id, http, may_wait=may_block)
+        call.until = until
         trace = recording.Trace(call, protocol.event_source, name, http)
+        ticket = None
         try:
             trace.operation = operation = _lookup(protocol, name)
-            # (2) the body, by the model
-            trace.request = request = protocol.decode(name, http.body)
+            # (2) the body, by the model; who asks too often is told so, whatever is in it
+            try:
+                trace.request = request = protocol.decode(name, http.body)
+            finally:
+                ticket = self._throttle.take(caller.account, protocol.service, name, trace.request)
             if caller.region_set:
                 call.caller = self._authenticator.in_region(caller, region_of(request))
             if operation.computes(request) or len(http.body) > _LONG_BODY:
@@ -117,11 +150,16 @@ class Pipeline:
             body = protocol.encode(name, response, request_id)
             record = None if operation.changes else trace.record(response=response)
         except WouldBlock:
+            self._throttle.give_back(ticket)
             raise
         except Exception as failure:
             error = self._fault(failure, request_id, name)
-            return _refused(protocol, error, request_id, trace.refused(error))
-        return Answer(200, protocol.content_type, body, request_id, record)
+            counted = self.meter.of(protocol.service, name, error.code)
+            return _refused(protocol, error, request_id, trace.refused(error), call.until, counted, known=True)
+        # What has been committed was decided before all that was committed later, and may be told at any time.
+        until = inf if operation.changes else call.until
+        counted = self.meter.of(protocol.service, name, SUCCESS)
+        return Answer(200, protocol.content_type, body, request_id, record, until, counted, True)
 
     def _fault(self, failure: Exception, request_id: str, about: str) -> KMSError:
         """What is answered to a request that failed so, and a bounded part of the log for what is ours to blame."""
@@ -152,7 +190,10 @@ class Pipeline:
             raise ValidationException("Recipient is not supported: this server attests no enclaves.")
         view = CachedView(self._services.store, may_block=call.may_wait)
         if not operation.changes:
-            return self._run(operation, call, request, trace, self._decide(operation, call, request, trace, view))
+            response = self._run(operation, call, request, trace, self._decide(operation, call, request, trace, view))
+            if operation.computes(request) and self._renewed(call):
+                self._decide(operation, call, request, trace, view)
+            return response
         if operation.prepare is not None:
             # What takes long is done for a caller who is authorized, and before the database is locked.
             call.prepared = operation.prepare(call, request, self._decide(operation, call, request, trace, view))
@@ -161,13 +202,25 @@ class Pipeline:
             call.access = Access(call, view, request)
         # One transaction, in which the decision is made on locked rows
         with self._services.store.database.write() as call.txn:
+            self._renewed(call)
             locked = LockedView(self._services.store, call.txn)
             keys = self._decide(operation, call, request, trace, locked)
             response = self._run(operation, call, request, trace, keys)
             # (7) a change commits together with its audit record
             entry = self._journal.enter(call.txn, trace.event_id, trace.record(response=response))
+            if self._lease is not None and self._lease.now() >= call.until:
+                raise lapsed("the change took too long")
         self._journal.publish(entry)
         return response
+
+    def _renewed(self, call: Call) -> bool:
+        """Whether the caller, who has waited or computed for long, had to prove again who he is."""
+        lease, http = self._lease, call.http
+        if lease is None or http is None or lease.has_room(call.until):
+            return False
+        call.until, protocol = lease.require(anew=True), protocol_of(http) or JSON11
+        self._caller(http, protocol, protocol.operation(http), may_block=True)
+        return True
 
     def _decide(self, operation: Operation, call: Call, request: Any, trace: recording.Trace, view: View) -> Keys:
         # (3) the keys that the operation is about, and the permission that it needs on each
@@ -205,16 +258,27 @@ class Pipeline:
 
     def refuse(self, error: KMSError, content_type: bytes = b"") -> Answer:
         """An answer to what never became a request, in the protocol that has this Content-Type."""
-        return _refused(spoken(content_type), error, recording.new_id())
+        counted = self.meter.of(b"", "", error.code)
+        return _refused(spoken(content_type), error, recording.new_id(), counted=counted)
 
     def write_records(self, records: list[bytes]) -> None:
         """Step (7) for what changed nothing, many requests at a time; raises KMSError: no record, no answer."""
+        self.meter.batches.note(len(records))
         self._journal.write(records)
 
 
-def _refused(protocol: Protocol, error: KMSError, request_id: str, record: bytes | None = None) -> Answer:
+def _refused(
+    protocol: Protocol,
+    error: KMSError,
+    request_id: str,
+    record: bytes | None = None,
+    until: float = inf,
+    counted: Requests | None = None,
+    *,
+    known: bool = False,
+) -> Answer:
     status, body = protocol.encode_fault(error, request_id)
-    return Answer(status, protocol.content_type, body, request_id, record)
+    return Answer(status, protocol.content_type, body, request_id, record, until, counted, known)
 
 
 def _lookup(protocol: Protocol, name: str) -> Operation:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every kind of database promises: in a file, and in memory."""
+"""What every kind of database promises: SQLite in a file and in memory, and PostgreSQL."""
 
 import sqlite3
 import threading
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from stored import MAC, REGION, database, fill, insert_key, keyring, new_material
+from stored import MAC, REGION, database, fill, insert_key, keyring, new_material, of_kind
 
 from keyquorum.errors import DependencyTimeoutException, IntegrityError
 from keyquorum.model import ResourcePolicy
@@ -18,9 +18,9 @@ from keyquorum.store.engine import Database, Transaction, generation_of
 from keyquorum.store.store import LockedView, Store
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["file", "memory", "postgresql"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    with database(tmp_path if request.param == "file" else None, timeout=5.0) as made:
+    with of_kind(request.param, tmp_path) as made:
         yield made
 
 

@@ -47,7 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
     seed.write_text(_SEED)
     server = Production(directory, "--seed", str(seed))
     yield server
-    server.stop()
+    server.discard()
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Production]]:
 
     yield begin
     for server in started:
-        server.stop()
+        server.discard()
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def load(server: Production, key_id: str) -> None:
 
 def verify(*options: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "keyquorum", "audit", "verify", *options]
-    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, env=environment(command), capture_output=True, text=True, timeout=60)
 
 
 def test_two_workers_under_load_leave_a_log_that_is_whole(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_refused_and_allowed_requests_are_found(start: Callable[..., Production]
 def test_records_are_seen_as_they_come(start: Callable[..., Production]) -> None:
     server = start()
     command = [sys.executable, "-m", "keyquorum", "audit", "tail", "-f", "-n", "0", "--data", str(server.data)]
-    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as tail:
+    with subprocess.Popen(command, env=environment(command), stdout=subprocess.PIPE, text=True) as tail:
         assert tail.stdout is not None
         shown: list[str] = []
         reader = threading.Thread(target=lambda: shown.append(tail.stdout.readline()))  # type: ignore[union-attr] # piped

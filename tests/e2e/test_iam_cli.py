@@ -26,7 +26,7 @@ def run(server: Production, program: str, *arguments: str, **variables: str) -> 
     ours = {"HOME": str(server.directory), "AWS_CONFIG_FILE": "aws.ini", "AWS_MAX_ATTEMPTS": "1"}
     return subprocess.run(
         (str(Path(sys.executable).with_name(program)), *arguments),
-        env={**environment(), **server.env, **ours, **variables},
+        env={**environment(arguments), **server.env, **ours, **variables},
         cwd=server.directory,
         capture_output=True,
         text=True,

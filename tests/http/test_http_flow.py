@@ -6,6 +6,8 @@ import select
 import socket
 import threading
 import time
+from functools import partial
+from typing import Any
 
 import pytest
 from http_wire import Running, Serve, Wire, get, post, wait_until
@@ -100,18 +102,119 @@ class TestClosing:
         wait_until(lambda: server.core.records == [b'{"body":"sleep 0.2"}'])
         assert server.ask(post(b"x")).status == 200
 
-    def test_more_connections_than_allowed(self, serve: Serve) -> None:
+
+def _has_evicted(front: Any, expected: int) -> bool:
+    return bool(front.evicted["memory"] == expected)
+
+
+def _front(server: Running) -> Any:
+    connection: Any = next(iter(server.server.server_state.connections))
+    return connection.front
+
+
+class TestRoom:
+    """More connections than there may be: who is known is served, whatever those do who are not."""
+
+    def test_the_oldest_stranger_goes_first(self, serve: Serve) -> None:
+        server = serve(connections=3)
+        known, silent, other = server.connect(), server.connect(), server.connect()
+        assert known.exchange(post(b"1")).status == other.exchange(post(b"stranger")).status == 200
+        late = server.connect()
+        assert late.exchange(post(b"2")).status == 200
+        assert silent.ended()
+        assert other.exchange(post(b"stranger")).status == 200
+        latest = server.connect()
+        assert latest.exchange(post(b"3")).status == 200
+        assert other.ended()
+        assert known.exchange(post(b"4")).status == 200
+
+    def test_a_stranger_in_the_middle_of_a_request_goes(self, serve: Serve) -> None:
+        server = serve(connections=2)
+        head, body = server.connect(), server.connect()
+        head.send(b"POST / HTTP/1.1\r\nHo")
+        body.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nx")
+        assert server.ask(post(b"1")).status == server.ask(post(b"2")).status == 200
+        assert head.ended()
+        assert body.ended()
+
+    def test_a_stranger_who_is_being_answered_stays(self, serve: Serve) -> None:
+        server = serve(connections=2)
+        waiting, idle = server.connect(), server.connect()
+        waiting.send(post(b"strangers"))
+        assert idle.exchange(post(b"stranger")).status == 200
+        wait_until(lambda: sum(each.busy for each in _front(server).connections) == 1)
+        assert server.ask(post(b"1")).status == 200
+        assert idle.ended()
+        server.core.leave.set()
+        assert waiting.response().status == 200
+
+    def test_without_strangers_the_longest_idle_goes(self, serve: Serve) -> None:
         server = serve(connections=2)
         first, second = server.connect(), server.connect()
         assert first.exchange(post(b"1")).status == second.exchange(post(b"2")).status == 200
+        time.sleep(0.05)
+        assert first.exchange(post(b"3")).status == 200
+        assert server.connect().exchange(post(b"4")).status == 200
+        assert second.ended()
+        assert first.exchange(post(b"5")).status == 200
+
+    def test_while_all_are_at_work_none_is_added(self, serve: Serve) -> None:
+        server = serve(connections=2)
+        for _ in range(2):
+            server.connect().send(post(b"strangers"))
+        wait_until(lambda: server.open == 2)
+        front = _front(server)
+        wait_until(lambda: sum(each.busy for each in front.connections) == 2)
         third = server.connect()
         refusal = third.response()
         assert refusal.fault == (400, "ThrottlingException")
         assert refusal.closes
         assert third.ended()
-        first.close()
-        wait_until(lambda: server.open == 1)
+        assert front.refused == 1
+        server.core.leave.set()
+        for wire in server.wires[:2]:
+            assert wire.response().status == 200
         assert server.ask(post(b"3")).status == 200
+
+    def test_what_is_held_for_strangers_is_bounded(self, serve: Serve) -> None:
+        server = serve(held_bytes=100_000)
+        known = server.connect()
+        assert known.exchange(post(b"1")).status == 200
+        front = _front(server)
+        half = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n" + 30_000 * b"x"
+        wires = []
+        for number in range(10):
+            wires.append(server.connect())
+            wires[-1].send(half)
+            expected = max(0, number - 2)
+            wait_until(partial(_has_evicted, front, expected))
+            assert front.held <= 100_000
+        assert all(wire.ended() for wire in wires[:7])
+        for wire in wires[8:]:
+            wire.close()
+        wait_until(lambda: front.held <= 30_000)
+        assert wires[7].exchange(30_000 * b"x").status == 200
+        wait_until(lambda: front.held == 0)
+        assert known.exchange(post(50_000 * b"y")).status == 200
+        wait_until(lambda: front.held == 0)
+
+    def test_what_is_put_by_counts(self, serve: Serve) -> None:
+        """What comes after a request that waits for a thread."""
+        server = serve(held_bytes=100_000)
+        wires = [server.connect() for _ in range(4)]
+        for wire in wires:
+            wire.send(post(b"strangers"))
+        wait_until(lambda: server.open == 4)
+        front = _front(server)
+        wait_until(lambda: sum(each.busy for each in front.connections) == 4)
+        for wire in wires:
+            wire.send(post(40_000 * b"z"))
+        wait_until(lambda: front.held > 100_000)
+        server.core.leave.set()
+        assert [wire.response().status for wire in wires] == [200] * 4
+        refused = [answer for wire in wires if (answer := wire.response()).status != 200]
+        assert {answer.fault for answer in refused} == {(400, "ThrottlingException")}
+        wait_until(lambda: front.held == 0)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 _FENCES: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE: Final = re.compile(r"`([\w.-]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_REFUSALS: Final = ("An error occurred", "REFUSED")
+_REFUSALS: Final = ("An error occurred", "REFUSED", "keyquorum: ")
 _MARK: Final = "--- ended with"
 
 

@@ -13,10 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network, IPv6Network
+from math import inf
 from typing import Any, Literal, NamedTuple
 
 import uvicorn
 
+from keyquorum.clock import uptime
 from keyquorum.errors import KMSError, WouldBlock
 from keyquorum.model import Answer, HttpRequest
 from keyquorum.server.protocol import KMSProtocol, Limits, uvicorn_options
@@ -32,7 +34,8 @@ _LINES: dict[bytes, Literal["strangers", "federation", "computing"]] = {
 
 class EchoCore:
     """Echoes a request, unless its body says otherwise: ``sleep S``, ``big N``, ``raise`` or ``block`` (which breaks
-    the contract on purpose), ``unrecorded``."""
+    the contract on purpose), ``unrecorded``, ``until S`` for an answer that is too late in so many seconds,
+    ``stranger`` for a request of somebody who is not known."""
 
     def __init__(self) -> None:
         self.records: list[bytes] = []
@@ -69,7 +72,8 @@ class EchoCore:
             "padding": padding,
         }
         record = None if verb == b"unrecorded" else b'{"body":"%b"}' % request.body[:40]
-        return Answer(200, JSON11, json.dumps(shown).encode(), "id-echo", record)
+        until = uptime() + float(argument) if verb == b"until" else inf
+        return Answer(200, JSON11, json.dumps(shown).encode(), "id-echo", record, until, None, verb != b"stranger")
 
     def write_records(self, records: list[bytes]) -> None:
         if self.disk_full:

@@ -4,6 +4,7 @@ such a server that try once, so that a test sees each answer."""
 
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -12,26 +13,28 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import boto3
+import psycopg
 import pytest
+import rounds
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from http_wire import JSON11, Response, Wire
+from stores import environment as environment
+from stores import forget, url_of
+
+from keyquorum.store.postgresql import WRITE_LOCK
 
 ACCOUNT = "111122223333"
 REGION = "us-east-1"
 _PROGRAM = (sys.executable, "-m", "keyquorum")
-
-
-def environment() -> dict[str, str]:
-    """This process's, without what would configure a server or a client."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("KEYQUORUM_", "AWS_"))}
 
 
 class RefusedToStart(Exception):
@@ -47,7 +50,7 @@ class Program:
         begin = self.stdout.stat().st_size if self.stdout.exists() else 0
         with self.stdout.open("ab") as out, self.stderr.open("ab") as err:
             self._process = subprocess.Popen(
-                (*_PROGRAM, "serve", "--port", "0", *options), env=environment(), stdout=out, stderr=err
+                (*_PROGRAM, "serve", "--port", "0", *options), env=environment(options), stdout=out, stderr=err
             )
         self.url = self._await_url(begin)
         self.host, self.port = "127.0.0.1", int(self.url.rsplit(":", 1)[1])
@@ -57,7 +60,7 @@ class Program:
             ended = self._process.poll() is not None
             printed = self.stdout.read_text()[begin:]
             if "\n" in printed:
-                return next(word for word in printed.split() if word.startswith("http://"))
+                return next(word for word in printed.split() if word.startswith(("http://", "https://")))
             if ended:
                 raise RefusedToStart(self.stderr.read_text())
             time.sleep(0.01)
@@ -100,8 +103,44 @@ class Production(Program):
         self.directory, self.data = directory, directory / "data"
         self._options = options
         super().__init__(directory, "--data", str(self.data), *options)
-        self.env: dict[str, str] = json.loads(run("env", "--json", "--data", str(self.data)).stdout)
+        where = [part for pair in pairwise(options) if pair[0] == "--database" for part in pair]
+        self.env: dict[str, str] = json.loads(run("env", "--json", "--data", str(self.data), *where).stdout)
         self.root = Access(self.env["AWS_ACCESS_KEY_ID"], self.env["AWS_SECRET_ACCESS_KEY"], self.env["AWS_REGION"])
+        self._others: list[Program] = []
+        self._settle = rounds.Settling(None, [])
+        url = None if where else url_of(self.data)
+        if url is not None and rounds.beside():
+            data = [directory / f"beside{number}" for number in range(rounds.beside())]
+            self._others = [self._beside(each, url, *options) for each in data]
+            for ask in (self.raw, *[other.raw for other in self._others]):
+                ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")  # workers start after the address was printed
+            self._settle = rounds.Settling(url, [self.data, *data])
+
+    def _beside(self, data: Path, url: str, *options: str) -> Program:
+        """Another node, with the seal key and the database of this one."""
+        logs = data.with_name(f"{data.name}-logs")
+        for made in (data, logs):
+            made.mkdir(exist_ok=True, mode=0o700)
+        shutil.copy(self.data / "seal.key", data)
+        return Program(logs, "--data", str(data), "--database", url, *options)
+
+    def stop(self) -> None:
+        super().stop()
+        self._settle.close()
+        for other in self._others:
+            other.stop()
+
+    def kill(self) -> None:
+        super().kill()
+        self._settle.close()
+        for other in self._others:
+            other.kill()
+
+    def raw(self, data: bytes) -> Response:
+        try:
+            return super().raw(data)
+        finally:
+            self._settle()
 
     @property
     def database(self) -> Path:
@@ -111,8 +150,14 @@ class Production(Program):
         """Another server on the same data directory, whether or not this one still runs."""
         return Production(self.directory, *(options or self._options))
 
+    def discard(self) -> None:
+        """Stop, and keep nothing that is not in the directory."""
+        self.stop()
+        forget(self.data)
+
     def client(self, service: str = "kms", access: Access | None = None, **options: Any) -> Any:
-        return client(self.url, service, access or self.root, **options)
+        made = [client(node.url, service, access or self.root, **options) for node in (self, *self._others)]
+        return made[0] if len(made) == 1 else rounds.Alternating(made, self._settle)
 
     def signed(self, operation: str, body: dict[str, Any], access: Access | None = None) -> Response:
         """One request, signed by botocore and sent by a plain socket."""
@@ -122,7 +167,7 @@ class Production(Program):
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     """The program to its end."""
     return subprocess.run(
-        (*_PROGRAM, *arguments), env=environment(), capture_output=True, text=True, check=True, timeout=60
+        (*_PROGRAM, *arguments), env=environment(arguments), capture_output=True, text=True, check=True, timeout=60
     )
 
 
@@ -187,10 +232,27 @@ def code_of(call: Any, **arguments: Any) -> str:
 
 
 @contextmanager
-def behind_its_back(database: Path) -> Iterator[sqlite3.Connection]:
-    """A connection to a server's database, as anyone with access to the file has it."""
+def behind_its_back(database: Path) -> Iterator[Any]:
+    """A connection to a server's database, as anyone has it who can reach it; ``BEGIN IMMEDIATE`` takes its write lock.
+    ``database`` is where SQLite's file is, or would be."""
+    url = url_of(database.parent)
+    if url is not None:
+        with psycopg.connect(url, autocommit=True) as shared:
+            yield _InTheWordsOfSQLite(shared)
+        return
     connection = sqlite3.connect(database, isolation_level=None, timeout=5)
     try:
         yield connection
     finally:
         connection.close()
+
+
+class _InTheWordsOfSQLite(NamedTuple):
+    connection: "psycopg.Connection[Any]"
+
+    def execute(self, statement: str, values: tuple[Any, ...] = ()) -> Any:
+        said = statement.replace("zeroblob(32)", f"'\\x{'00' * 32}'::bytea").replace("?", "%s")
+        if said == "BEGIN IMMEDIATE":
+            self.connection.execute("BEGIN")
+            return self.connection.execute("SELECT pg_advisory_xact_lock(%s::bigint)", (WRITE_LOCK,))
+        return self.connection.execute(said, values)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 import sqlalchemy as sa
+from postgres import fresh_database
 
 from keyquorum.authz.authorize import AuthorizedKey, authorize
 from keyquorum.authz.decision import Decision, Reason, Source
@@ -32,7 +33,9 @@ from keyquorum.model import (
 from keyquorum.store import migrate, schema
 from keyquorum.store.engine import Database
 from keyquorum.store.generations import Generations
+from keyquorum.store.postgresql import PostgreSQL
 from keyquorum.store.rowmac import RowMAC
+from keyquorum.store.sqlite import SQLite
 from keyquorum.store.store import Store
 
 ACCOUNT = "111122223333"
@@ -46,17 +49,42 @@ ALLOWED = Decision(True, Reason.ALLOWED, Source.RESOURCE)
 
 @contextmanager
 def database(path: Path | None, timeout: float = 5.0) -> Iterator[Database]:
-    """The database in a directory, as one process opens it, or one in memory."""
-    opened = _open(path, timeout)
-    migrate.upgrade(opened)
-    yield opened
-    opened.close()
-
-
-def _open(path: Path | None, timeout: float) -> Database:
+    """SQLite's in a directory, as one process opens it, or one in memory."""
     if path is None:
-        return Database(None, Generations(None), timeout)
-    return Database(path / "keyquorum.db", Generations(path / "generations"), timeout)
+        opened = SQLite(None, Generations(None), timeout)
+    else:
+        opened = SQLite(path / "keyquorum.db", Generations(path / "generations"), timeout)
+    with ready(opened):
+        yield opened
+
+
+@contextmanager
+def on_postgresql(url: str, timeout: float = 5.0, path: Path | None = None) -> Iterator[PostgreSQL]:
+    """PostgreSQL, as a node opens it that has it to itself; the processes in ``path`` are one node."""
+    opened = PostgreSQL(url, Generations(None if path is None else path / "generations"), timeout)
+    with ready(opened):
+        yield opened
+
+
+@contextmanager
+def ready(opened: Database) -> Iterator[None]:
+    """With its schema."""
+    migrate.upgrade(opened)
+    try:
+        yield
+    finally:
+        opened.close()
+
+
+@contextmanager
+def of_kind(kind: str, path: Path) -> Iterator[Database]:
+    """An empty database: ``file`` and ``memory`` are SQLite's, ``postgresql`` is the other."""
+    if kind == "postgresql":
+        with fresh_database() as url, on_postgresql(url, path=path) as shared:
+            yield shared
+    else:
+        with database(path if kind == "file" else None) as own:
+            yield own
 
 
 def keyring() -> Keyring:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from keyquorum.config import ConfigError, Settings, is_loopback, networks
+from keyquorum.config import ConfigError, Settings, is_loopback
+from keyquorum.config.sources import read
 
 DATA = Path("/data")
 
@@ -51,7 +52,8 @@ def test_an_address_that_others_may_reach(host: str) -> None:
 
 
 def test_the_networks_of_proxies() -> None:
-    assert [str(n) for n in networks(("10.0.0.0/8", "192.0.2.1", "::1"))] == ["10.0.0.0/8", "192.0.2.1/32", "::1/128"]
+    given = read({"trusted-proxy": ("10.0.0.0/8", "192.0.2.1", "::1")}, {"KEYQUORUM_CONFIG": ""})
+    assert [str(n) for n in given.settings().trusted_proxies] == ["10.0.0.0/8", "192.0.2.1/32", "::1/128"]
     for text in ("10.0.0.1/8", "proxy", "10.0.0.0/33", ""):
         with pytest.raises(ConfigError, match=r"^--trusted-proxy: "):
-            networks((text,))
+            read({"trusted-proxy": (text,)}, {"KEYQUORUM_CONFIG": ""})

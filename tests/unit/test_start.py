@@ -71,7 +71,7 @@ def test_whoever_removes_the_roots_rows_is_not_told_new_credentials(tmp_path: Pa
     assert started(tmp_path, keys=0).new_access_key is None
     assert access_keys(tmp_path) == 0
     with pytest.raises(environment.NoServerError, match="has no access key"):
-        environment.read(tmp_path)
+        environment.read(Settings(data=tmp_path))
 
 
 def test_a_wrong_seal_leaves_every_file_as_it_was(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_wrong_seal_leaves_every_file_as_it_was(tmp_path: Path) -> None:
     "statements",
     [
         [],
-        ["UPDATE alembic_version SET version_num = '9999'"],
+        ["UPDATE alembic_version SET version_num = '9999'", "UPDATE schema_compatibility SET oldest = '9999'"],
         ["DELETE FROM access_keys"],
         ["DROP TABLE alembic_version"],
     ],
@@ -108,7 +108,7 @@ def test_env_makes_nothing_and_changes_nothing(tmp_path: Path, statements: list[
     tamper(tmp_path, *statements)
     before = files(tmp_path)
     try:
-        environment.read(tmp_path)
+        environment.read(Settings(data=tmp_path))
     except environment.NoServerError:
         assert statements
     else:
@@ -121,7 +121,7 @@ def test_env_makes_no_database_where_there_is_none(tmp_path: Path) -> None:
     endpoint = Endpoint("http://127.0.0.1:8085", ACCOUNT, "us-east-1")
     DataDirectory(tmp_path).endpoint.write_bytes(msgspec.json.encode(endpoint))
     with pytest.raises(environment.NoServerError, match="there is no database"):
-        environment.read(tmp_path)
+        environment.read(Settings(data=tmp_path))
     assert list(files(tmp_path)) == ["endpoint.json"]
 
 

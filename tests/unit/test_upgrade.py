@@ -3,6 +3,7 @@
 keys theirs, and every row its MAC."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,13 +19,16 @@ from servers import ACCOUNT, REGION, Access, code_of
 from keyquorum import bootstrap
 from keyquorum.app import Service
 from keyquorum.config import Settings
-from keyquorum.custody.seal import create_key_file, read_key_file
+from keyquorum.crypto.xaes import NONCE_SIZE, XAES256GCM
+from keyquorum.custody.root import RootKey
+from keyquorum.custody.seal import FileSeal, create_key_file
 from keyquorum.keyring import Keyring
 from keyquorum.layout import DataDirectory
 from keyquorum.store import migrate, schema
 from keyquorum.store.engine import Database
 from keyquorum.store.generations import Generations
 from keyquorum.store.rowmac import RowMAC
+from keyquorum.store.sqlite import SQLite
 
 KEY: Final = "1234abcd-12ab-34cd-56ef-1234567890ab"
 NOW: Final = 1_700_000_000.0
@@ -124,12 +128,16 @@ def upgrade_to_0001(connection: sa.Connection) -> None:
 def data(tmp_path: Path) -> Path:
     directory = DataDirectory(tmp_path)
     create_key_file(directory.seal_key)
-    seal = read_key_file(directory.seal_key)
-    database = Database(directory.database, Generations(directory.generations))
+    database = SQLite(directory.database, Generations(directory.generations))
     database.execute_script(upgrade_to_0001)
-    bootstrap.create_root(database, seal, NOW)
-    root, keyring = bootstrap.open_root(database, seal)
-    Old(database, RowMAC(root.derive("row mac"))).fill(keyring)
+    key, nonce = RootKey.generate(), os.urandom(NONCE_SIZE)
+    sealed = nonce + XAES256GCM(directory.seal_key.read_bytes()).encrypt(nonce, key, b"keyquorum root key")
+    root = RootKey(key)
+    version, wrapped = Keyring.first_key(root)
+    with database.write() as txn:
+        txn.connection.exec_driver_sql("INSERT INTO root_keys VALUES (1, ?, ?)", (sealed, NOW))
+        txn.connection.exec_driver_sql("INSERT INTO keyring_keys VALUES (?, ?, ?)", (version, wrapped, NOW))
+    Old(database, RowMAC(root.derive("row mac"))).fill(Keyring(root, {version: wrapped}))
     database.close()
     return tmp_path
 
@@ -153,7 +161,7 @@ def upgraded(data: Path) -> Iterator[Inside]:
 def test_every_row_keeps_its_mac(upgraded: Inside, data: Path) -> None:
     """Read by the tables of today, and by a MAC made anew."""
     database = upgraded.service.database
-    root, _ = bootstrap.open_root(database, read_key_file(DataDirectory(data).seal_key))
+    root, _ = bootstrap.open_root(database, FileSeal(DataDirectory(data).seal_key))
     mac, checked = RowMAC(root.derive("row mac")), set()
     with database.read() as connection:
         for table in schema.metadata.sorted_tables:

@@ -98,7 +98,7 @@ def test_what_runs_is_waited_for_and_what_waits_is_dropped(where: str) -> None:
     assert workers.submit(where, dropped.set)  # behind those
     stopping = threading.Thread(target=workers.shutdown)
     stopping.start()
-    executor = workers._pools[where].executor
+    executor = workers.pools[where].executor
     wait_until(lambda: executor._shutdown)
     with executor._shutdown_lock:  # what waits is dropped under it
         leave.set()

@@ -8,6 +8,7 @@ How a form gets to where it is answered is a ``Send``: ``Remote`` is one over HT
 import base64
 import hmac
 import json
+import ssl
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -163,6 +164,7 @@ class Remote(msgspec.Struct, frozen=True):
     access_key_id: str
     secret: str
     session_token: str | None = None
+    ca_bundle: str | None = None
 
     def __repr__(self) -> str:
         return f"Remote({self.url!r}, {self.access_key_id!r})"
@@ -171,9 +173,8 @@ class Remote(msgspec.Struct, frozen=True):
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ClientError(f"{self.url!r} is not the URL of an endpoint")
-        opened = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         try:
-            connection = opened(parts.hostname, parts.port, timeout=_TIMEOUT)
+            connection = self._connection(parts.scheme, parts.hostname, parts.port)
             try:
                 connection.request("POST", "/", body, self.headers(parts.netloc, body, datetime.now(UTC)))
                 answer = connection.getresponse()
@@ -182,6 +183,12 @@ class Remote(msgspec.Struct, frozen=True):
                 connection.close()
         except (HTTPException, OSError, ValueError) as error:
             raise ClientError(f"{self.url} cannot be reached: {error}") from error
+
+    def _connection(self, scheme: str, host: str, port: int | None) -> HTTPConnection:
+        if scheme == "http":
+            return HTTPConnection(host, port, timeout=_TIMEOUT)
+        context = ssl.create_default_context(cafile=self.ca_bundle)
+        return HTTPSConnection(host, port, timeout=_TIMEOUT, context=context)
 
     def headers(self, host: str, body: bytes, now: datetime) -> dict[str, str]:
         """All headers of a request at ``now`` (UTC), Authorization among them."""
@@ -234,4 +241,5 @@ def from_environment(environment: Mapping[str, str]) -> Remote:
         first("AWS_ACCESS_KEY_ID"),
         first("AWS_SECRET_ACCESS_KEY"),
         environment.get("AWS_SESSION_TOKEN") or None,
+        environment.get("AWS_CA_BUNDLE") or None,
     )

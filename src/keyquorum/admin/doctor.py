@@ -16,6 +16,7 @@ from keyquorum.audit.signing import Verifier
 from keyquorum.audit.verify import verify
 from keyquorum.authz.policy import Policy, parse_key_policy, parse_trust_policy
 from keyquorum.authz.principals import Principals
+from keyquorum.config import Settings
 from keyquorum.errors import IntegrityError, KMSError
 from keyquorum.layout import DataDirectory
 from keyquorum.model import ROLE, ROOT, AccessKey, Principal, ResourcePolicy
@@ -48,11 +49,13 @@ class Patient(NamedTuple):
                     yield principal, key, None if use is None else use.used_at
 
 
-def examine(path: Path, now: float | None = None) -> list[str]:
+def examine(settings: Settings, now: float | None = None) -> list[str]:
     """What is wrong with the data directory; nothing, if the list is empty."""
+    path = settings.data
+    assert path is not None
     findings = list(_permissions(path))
     try:
-        with offline.reading(path) as opened, opened.database.read() as connection:
+        with offline.reading(settings) as opened, opened.database.read() as connection:
             patient = Patient(path, opened, connection, time.time() if now is None else now)
             for check in _CHECKS:
                 findings += _found(check, patient)

@@ -2,11 +2,11 @@
 """What ``keyquorum env`` shows to whoever can read the data directory, the seal key included."""
 
 import shlex
-from pathlib import Path
 
 import msgspec
 
 from keyquorum.app import open_data
+from keyquorum.config import Settings
 from keyquorum.custody.seal import SealError
 from keyquorum.errors import IntegrityError, KMSError
 from keyquorum.layout import DataDirectory, Endpoint
@@ -18,15 +18,17 @@ class NoServerError(Exception):
     """There is no server's data to be read; the text says why."""
 
 
-def read(data: Path) -> dict[str, str]:
+def read(settings: Settings) -> dict[str, str]:
     """The environment variables of AWS's SDKs, by name. Raises NoServerError."""
+    data = settings.data
+    assert data is not None
     directory = DataDirectory(data)
     try:
         endpoint = msgspec.json.decode(directory.endpoint.read_bytes(), type=Endpoint)
     except (OSError, msgspec.DecodeError) as error:
         raise NoServerError(f"no server has been started on {data}") from error
     try:
-        opened = open_data(data, lock_timeout=5.0, create=False)  # as it is: nothing is made or upgraded
+        opened = open_data(settings, create=False)  # as it is: nothing is made or upgraded
         with opened.database.read() as connection:
             root = opened.store.identities.principal(connection, endpoint.account, ROOT, ROOT)
             found = [] if root is None else opened.store.access_keys.of(connection, root.principal_id)
@@ -46,7 +48,7 @@ def read(data: Path) -> dict[str, str]:
         "AWS_REGION": endpoint.region,
         # The name that boto3 and version 1 of the AWS CLI read instead.
         "AWS_DEFAULT_REGION": endpoint.region,
-    }
+    } | ({} if endpoint.ca_bundle is None else {"AWS_CA_BUNDLE": endpoint.ca_bundle})
 
 
 def as_exports(variables: dict[str, str]) -> str:

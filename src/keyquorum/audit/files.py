@@ -14,6 +14,11 @@ _NAME: Final = re.compile(r"(0|[1-9][0-9]{0,3})(?:\.([1-9][0-9]{0,8}))?\.jsonl")
 _BLOCK: Final = 1 << 16
 
 
+def is_name(name: str) -> bool:
+    """Whether a file of an audit directory has this name."""
+    return name == CHECKPOINTS or _NAME.fullmatch(name) is not None
+
+
 def active(directory: Path, writer: int) -> Path:
     return directory / f"{writer}.jsonl"
 

@@ -24,12 +24,16 @@ class Keeper:
         self._now = now
         self._made = float("-inf")
         self._rotations = 0
+        #: When the last checkpoint was made here, in seconds since the epoch; 0 before the first.
+        self.made_at = 0.0
 
     def make(self) -> None:
         """A failure is logged: the records themselves are safe, and the next checkpoint covers them."""
         self._made, self._rotations = time.monotonic(), self._log.rotations
         try:
-            self._checkpoints.make(self._log, self._now())
+            now = self._now()
+            self._checkpoints.make(self._log, now)
+            self.made_at = now
         except (AuditError, OSError) as error:
             _log.error("no checkpoint of the audit log could be made: %s", error)
 

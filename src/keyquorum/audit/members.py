@@ -49,12 +49,13 @@ _SESSIONS: Final = """
     principalTags incomingTransitiveTags
     credentials assumedRoleUser assumedRoleId subjectFromWebIdentityToken provider audience packedPolicySize
 """
+_CUSTODY: Final = "keyringVersion node"
 _DOCUMENTS: Final = "policy policyDocument assumeRolePolicyDocument"
 _DATES: Final = "validTo creationDate deletionDate createDate updateDate expiration"
 
 _DATE: Final = 0
 _LONGEST: Final = (
-    dict.fromkeys((_KEYS + _GRANTS + _ANSWERS + _IDENTITIES + _SESSIONS).split(), LONGEST_TEXT)
+    dict.fromkeys((_KEYS + _GRANTS + _ANSWERS + _IDENTITIES + _SESSIONS + _CUSTODY).split(), LONGEST_TEXT)
     | dict.fromkeys(_DOCUMENTS.split(), _LONGEST_DOCUMENT)
     | dict.fromkeys(_DATES.split(), _DATE)
 )

@@ -85,6 +85,9 @@ class Sink:
                 self._thread.start()
             self._changed.notify()
 
+    def waiting(self) -> int:
+        return len(self._queue)
+
     def _run(self) -> None:
         while True:
             with self._changed:

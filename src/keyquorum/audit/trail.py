@@ -18,14 +18,19 @@ class Trail:
     ) -> None:
         """Raises AuditError or OSError. ``copies`` are sinks, as ``sinks.parse`` has them."""
         self.public_key = signer.public_key()
-        self._sinks = tuple(map(sinks.parse, copies))
+        self.sinks = tuple(map(sinks.parse, copies))
         self._keeper: Keeper | None = None
         if directory is None:
             self.log = AuditLog.discarding()
         else:
             self.log = AuditLog.open(directory, sync=sync, rotate_size=rotate_size)
-            self._keeper = Keeper(Checkpoints(directory, signer, self._sinks), self.log)
-        self.log.sinks = self._sinks
+            self._keeper = Keeper(Checkpoints(directory, signer, self.sinks), self.log)
+        self.log.sinks = self.sinks
+
+    @property
+    def last_checkpoint(self) -> float:
+        """When this process made its last, in seconds since the epoch; 0 before the first."""
+        return 0.0 if self._keeper is None else self._keeper.made_at
 
     def state(self) -> None:
         """Make a checkpoint, at the start and at the end."""
@@ -40,5 +45,5 @@ class Trail:
     def close(self) -> None:
         """Nothing is written after this."""
         self.log.close()
-        for sink in self._sinks:
+        for sink in self.sinks:
             sink.close()

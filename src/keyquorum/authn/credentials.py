@@ -91,6 +91,7 @@ class Authenticator:
         # Two caches, so that what one kind of credential is called can never be found as another's.
         self._cache: Cache[Credential] = Cache(store.database.generations, _CACHED)
         self._session_cache: Cache[Credential] = Cache(store.database.generations, _CACHED)
+        self.caches = {"access_keys": self._cache, "sessions": self._session_cache}
         self._proved: dict[str, None] = {}  # access keys that have verified a request: no strangers' any more
         self.used: dict[str, LastUse] = {}
 

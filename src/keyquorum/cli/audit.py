@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from keyquorum.cli.common import data_directory, data_option, fail
+from keyquorum.cli.common import Configured, data_options, fail
 from keyquorum.layout import DataDirectory
 
 if TYPE_CHECKING:
     from keyquorum.audit.reading import Shown
     from keyquorum.audit.signing import Signer
 
-_LOCK_TIMEOUT = 5.0
 _PATH = click.Path(path_type=Path)
 
 _directory_option = click.option(
@@ -32,8 +31,8 @@ def audit() -> None:
     """Verify, read and maintain the audit log."""
 
 
-def _directory(data: Path | None, audit_dir: Path | None) -> Path:
-    directory = audit_dir or DataDirectory(data_directory(data)).audit
+def _directory(configured: Configured, audit_dir: Path | None) -> Path:
+    directory = audit_dir or DataDirectory(configured.data()).audit
     if not directory.is_dir():
         fail(Exception(f"there is no audit directory {directory}"))
     return directory
@@ -54,23 +53,23 @@ def _failing() -> Iterator[None]:
         fail(error)
 
 
-def _signer(data: Path | None) -> "Signer":
+def _signer(configured: Configured) -> "Signer":
     """Opens the root key, and the database where that is kept."""
     from keyquorum.app import open_data
 
-    opened = open_data(data_directory(data), _LOCK_TIMEOUT, create=False)
+    opened = open_data(configured.settings(), create=False)
     opened.database.close()
     return opened.signer
 
 
 @audit.command()
-@data_option
+@data_options
 @_directory_option
 @click.option("--checkpoints", type=_PATH, default=None, help="A copy of checkpoints that was exported elsewhere.")
 @click.option(
     "--key", "public_key", default=None, help="Public key of the checkpoints; else the seal is opened for it."
 )
-def verify(data: Path | None, audit_dir: Path | None, checkpoints: Path | None, public_key: str | None) -> None:
+def verify(configured: Configured, audit_dir: Path | None, checkpoints: Path | None, public_key: str | None) -> None:
     """Find what was changed, removed, inserted, moved or cut off.
 
     Covers everything up to the last checkpoint. Ends with 1 if the log is not whole, and says where.
@@ -78,12 +77,12 @@ def verify(data: Path | None, audit_dir: Path | None, checkpoints: Path | None, 
     from keyquorum.audit.signing import Verifier
     from keyquorum.audit.verify import verify as examine
 
-    directory = _directory(data, audit_dir)
-    if audit_dir is not None and public_key is None and data is None:
+    directory = _directory(configured, audit_dir)
+    if audit_dir is not None and public_key is None and not configured.has("data"):
         fail(Exception("--audit-dir needs --key, or --data to take the key from"))
     with _failing():
         try:
-            verifier = Verifier(public_key if public_key is not None else _signer(data).public_key())
+            verifier = Verifier(public_key if public_key is not None else _signer(configured).public_key())
         except ValueError:
             fail(Exception("--key must be the 64 hexadecimal digits that keyquorum audit key prints"))
         report = examine(directory, verifier, checkpoints)
@@ -102,25 +101,25 @@ def verify(data: Path | None, audit_dir: Path | None, checkpoints: Path | None, 
 
 
 @audit.command()
-@data_option
-def key(data: Path | None) -> None:
+@data_options
+def key(configured: Configured) -> None:
     """Print the public key of the checkpoints, with which anybody can verify the log."""
     with _failing():
-        click.echo(_signer(data).public_key())
+        click.echo(_signer(configured).public_key())
 
 
 @audit.command()
-@data_option
-def checkpoint(data: Path | None) -> None:
+@data_options
+def checkpoint(configured: Configured) -> None:
     """Make a checkpoint now.
 
     A process that runs states what it has written by itself, each minute; this covers the files of those that ended.
     """
     from keyquorum.audit.checkpoints import Checkpoints
 
-    directory = _directory(data, None)
+    directory = _directory(configured, None)
     with _failing():
-        made = Checkpoints(directory, _signer(data)).make(None, time.time())
+        made = Checkpoints(directory, _signer(configured)).make(None, time.time())
     click.echo("Nothing has changed since the last checkpoint." if made is None else f"checkpoint {made.number}")
 
 
@@ -138,29 +137,29 @@ class _Moment(click.ParamType[float]):
 
 
 @audit.command()
-@data_option
+@data_options
 @click.option("--before", type=_Moment(), required=True, help="Remove what is older than this date.")
-def prune(data: Path | None, before: float) -> None:
+def prune(configured: Configured, before: float) -> None:
     """Remove old files that were put aside, and state that in the checkpoints."""
     from keyquorum.audit.prune import prune as remove
 
-    directory = _directory(data, None)
+    directory = _directory(configured, None)
     with _failing():
-        paths = remove(directory, _signer(data), before, time.time())
+        paths = remove(directory, _signer(configured), before, time.time())
     click.echo("\n".join(f"removed {path}" for path in paths) or "There is nothing so old.")
 
 
 @audit.command()
-@data_option
+@data_options
 @_directory_option
 @click.option("-n", "--lines", type=click.IntRange(0), default=10, show_default=True, help="How many.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with those that come.")
 @click.option("--json", "as_json", is_flag=True, help="Whole records.")
-def tail(data: Path | None, audit_dir: Path | None, lines: int, follow: bool, as_json: bool) -> None:
+def tail(configured: Configured, audit_dir: Path | None, lines: int, follow: bool, as_json: bool) -> None:
     """Show the last records."""
     from keyquorum.audit.reading import Follower, Query, records
 
-    directory = _directory(data, audit_dir)
+    directory = _directory(configured, audit_dir)
     with _failing():
         follower = Follower(directory) if follow else None
         _show(deque(records(directory, Query()), maxlen=lines), as_json)
@@ -169,7 +168,7 @@ def tail(data: Path | None, audit_dir: Path | None, lines: int, follow: bool, as
 
 
 @audit.command()
-@data_option
+@data_options
 @_directory_option
 @click.option("--key", default=None, help="Key ID, alias or ARN that the request named or found.")
 @click.option("--principal", default=None, help="User name, unique ID, access key ID, or ARN or beginning of one.")
@@ -179,7 +178,7 @@ def tail(data: Path | None, audit_dir: Path | None, lines: int, follow: bool, as
 @click.option("--outcome", type=click.Choice(["allowed", "refused"]), default=None)
 @click.option("--json", "as_json", is_flag=True, help="Whole records.")
 def search(
-    data: Path | None,
+    configured: Configured,
     audit_dir: Path | None,
     key: str | None,
     principal: str | None,
@@ -196,7 +195,7 @@ def search(
     first, last = (None if moment is None else iso_second(int(moment)) for moment in (since, until))
     query = Query(key, principal, operation, first, last, outcome)
     with _failing():
-        _show(records(_directory(data, audit_dir), query), as_json)
+        _show(records(_directory(configured, audit_dir), query), as_json)
 
 
 def _show(found: "Iterable[Shown]", as_json: bool) -> None:
@@ -204,3 +203,32 @@ def _show(found: "Iterable[Shown]", as_json: bool) -> None:
 
     for shown in found:
         click.echo(shown.line.decode().rstrip("\n") if as_json else human(shown))
+
+
+@audit.command()
+@data_options
+@click.option("--node", default=None, help="Its name; without it, the nodes for which records wait are listed.")
+def adopt(configured: Configured, node: str | None) -> None:
+    """Write the records that wait for a node which is lost for good into the audit log of this one.
+
+    A node writes its records by itself, and the last ones wait until its next change even when they are written: adopt
+    those of a node only if it will never start again, and its data directory is gone. The log tells of it.
+    """
+    from keyquorum.admin import nodes
+    from keyquorum.admin.client import ClientError
+    from keyquorum.layout import is_node
+
+    with _failing():
+        try:
+            if node is None:
+                own, left = nodes.left(configured.settings())
+                for each in left:
+                    this = "  (this node)" if each.node == own else ""
+                    click.echo(f"{each.node}  {each.records} records{this}")
+                return
+            if not is_node(node):
+                fail(Exception("--node must be the 32 hexadecimal digits of a node's name"))
+            nodes.adopt(configured.settings(), node)
+        except ClientError as error:
+            fail(error)
+    click.echo(f"The records of node {node} are in the audit log of this one.")

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keyquorum.cli.common import data_directory, data_option, fail
+from keyquorum.cli.common import Configured, data_options, fail
 
 if TYPE_CHECKING:
     from keyquorum.admin.explanation import Explanation, Part
-    from keyquorum.cli.place import Place
 
 _Pairs = tuple[tuple[str, str], ...]
 
@@ -45,10 +44,8 @@ def _pair(_ctx: click.Context, _option: click.Parameter, texts: tuple[str, ...])
 )
 @click.option("--region", default=None, help="[default: the resource's, or the server's own]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@data_option
-@click.pass_obj
+@data_options
 def explain(
-    place: "Place",
     principal: str,
     action: str,
     resource: str | None,
@@ -57,7 +54,7 @@ def explain(
     session_policy: tuple[Path, ...],
     region: str | None,
     as_json: bool,
-    data: Path | None,
+    configured: Configured,
 ) -> None:
     """Say which statement of which policy decides, on the data directory as it is.
 
@@ -73,18 +70,19 @@ def explain(
     values: dict[str, tuple[str, ...]] = {}
     for key, value in context:
         values[key] = (*values.get(key, ()), value)
-    directory = data_directory(data or place.data)
+    settings = configured.settings()
+    assert settings.data is not None
     try:
         question = explaining.Question(
             principal=principal,
             action=action,
             resource=resource,
-            region=region or _region_of(resource) or offline.place(directory)[1],
+            region=region or _region_of(resource) or offline.place(settings.data)[1],
             encryption_context=dict(encryption_context) or None,
             context=values,
             session_policies=tuple([path.read_text(encoding="utf-8") for path in session_policy]),
         )
-        with offline.reading(directory) as opened:
+        with offline.reading(settings) as opened:
             told = explaining.explain(opened.store, question, time.time())
     except KMSError as error:
         fail(Exception(error.message or error.code))

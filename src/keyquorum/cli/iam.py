@@ -4,12 +4,11 @@ service model; the request is checked by whoever answers it, a server or, offlin
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from keyquorum.cli.common import data_option, fail
+from keyquorum.cli.common import Configured, data_options, fail
 from keyquorum.cli.explain import explain
 from keyquorum.cli.place import Place
 
@@ -116,15 +115,15 @@ def _runner(name: str, shape: "OperationShape", members: tuple["Member", ...]) -
 
 @click.group(cls=_Operations)
 @click.option("--offline", is_flag=True, help="Without a server: as the account's root, on the data directory itself.")
-@data_option
+@data_options
 @click.option("--account", default=None, help="With --offline: the account.  [default: the server's own]")
 @click.pass_context
-def iam(ctx: click.Context, offline: bool, data: Path | None, account: str | None) -> None:
+def iam(ctx: click.Context, configured: Configured, offline: bool, account: str | None) -> None:
     """Users, groups, roles, policies: the operations of AWS IAM, as the AWS CLI has them.
 
     Endpoint and credentials are those of the environment, as `keyquorum env` prints them.
     """
-    ctx.obj = Place(offline, data, account)
+    ctx.obj = Place(offline, configured, account)
 
 
 iam.add_command(explain)

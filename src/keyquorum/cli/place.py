@@ -4,10 +4,9 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from keyquorum.cli.common import data_directory
+from keyquorum.cli.common import Configured
 
 if TYPE_CHECKING:
     from keyquorum.admin.client import Send
@@ -17,7 +16,7 @@ class Place(NamedTuple):
     """Where operations are answered: by the server of the environment, or here, on a data directory."""
 
     offline: bool
-    data: Path | None
+    configured: Configured
     account: str | None
 
     @contextmanager
@@ -27,7 +26,7 @@ class Place(NamedTuple):
         if self.offline:
             from keyquorum.admin import offline
 
-            with offline.opened(data_directory(self.data), self.account) as send:
+            with offline.opened(self.configured.settings(), self.account) as send:
                 yield send
         elif self.account is not None:
             raise client.ClientError("--account goes with --offline: a server goes by the access key")

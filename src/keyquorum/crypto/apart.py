@@ -11,6 +11,7 @@ from typing import Final
 
 from keyquorum.crypto import software
 from keyquorum.errors import IncorrectKeyMaterialException
+from keyquorum.hardening import keep_private
 
 _SLOW: Final = "RSA_"
 _REFUSED: Final = 3
@@ -33,6 +34,7 @@ def parse_import(spec: str, plaintext: bytes) -> bytes:
 
 
 def _main() -> int:
+    keep_private()
     try:
         sys.stdout.buffer.write(software.parse_import(sys.argv[1], sys.stdin.buffer.read()))
     except IncorrectKeyMaterialException:

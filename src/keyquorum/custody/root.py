@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The root key in memory: it wraps keyring keys and derives the keys that authenticate, and never leaves."""
+"""The root key in memory: it wraps keyring keys and derives the keys that authenticate, and leaves sealed only,
+but for a server that hands it to its workers."""
 
+import hmac
 import os
+from multiprocessing.context import get_spawning_popen
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -9,7 +12,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from keyquorum.crypto.xaes import KEY_SIZE, NONCE_SIZE, XAES256GCM
+from keyquorum.custody.seal import IN_USE, Seal
 from keyquorum.errors import IntegrityError
+from keyquorum.model import SealedRoot
 
 _WRAP: Final = b"keyquorum keyring key"
 
@@ -23,6 +28,12 @@ class RootKey:
         self._key = key
         self._aead = XAES256GCM(self.derive("wrap keyring keys"))
 
+    def __reduce__(self) -> tuple[type["RootKey"], tuple[bytes]]:
+        """For the pipe through which a server hands it to a worker that it starts, and for nothing else."""
+        if get_spawning_popen() is None:
+            raise TypeError("a root key is not pickled")
+        return RootKey, (self._key,)
+
     @staticmethod
     def generate() -> bytes:
         return os.urandom(KEY_SIZE)
@@ -30,6 +41,14 @@ class RootKey:
     def derive(self, label: str) -> bytes:
         """A 32-byte key for the purpose that the label names."""
         return HKDF(SHA256(), 32, salt=None, info=b"keyquorum " + label.encode()).derive(self._key)
+
+    def seal_by(self, seal: Seal, role: str = IN_USE) -> SealedRoot:
+        """Raises SealError."""
+        return seal.seal(self._key, role)
+
+    def is_opened_by(self, seal: Seal, sealed: SealedRoot, role: str = IN_USE) -> bool:
+        """Whether the seal gives this key back. Raises SealError."""
+        return hmac.compare_digest(self._key, seal.open(sealed, role))
 
     def wrap_keyring_key(self, version: int, key: bytes) -> bytes:
         """Nonce, ciphertext and tag; bound to the version."""

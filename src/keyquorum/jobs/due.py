@@ -27,6 +27,7 @@ from keyquorum.store.store import Store
 _log = logging.getLogger(__name__)
 
 _BATCH: Final = 100
+_COUNTED: Final = 1000
 
 _Finder = Callable[[sa.Connection, float, int, int], list[Place]]
 
@@ -52,6 +53,19 @@ def run(store: Store, pipeline: Pipeline, clock: Clock) -> None:
             continue
         _run(store, pipeline, clock, find, operation)
     _erase(store, pipeline)
+
+
+def backlog(store: Store, clock: Clock) -> dict[str, int]:
+    """How much is due and not done, by operation, and counted only so far. Raises KMSError."""
+    with store.database.read() as connection:
+        return {
+            operation.name: len(find(connection, clock.now(), _COUNTED, 0))
+            for find, operation in (
+                (store.keys.due_for_expiry, DELETE_EXPIRED_KEY_MATERIAL),
+                (store.keys.due_for_rotation, ROTATE_KEY),
+                (store.keys.due_for_deletion, DELETE_KEY),
+            )
+        }
 
 
 def _run(store: Store, pipeline: Pipeline, clock: Clock, find: _Finder, operation: Operation) -> None:

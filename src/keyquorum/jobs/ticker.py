@@ -3,6 +3,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -19,6 +20,9 @@ class Ticker:
     def __init__(self, jobs: Callable[[], None]) -> None:
         self._jobs = jobs
         self._stop = threading.Event()
+        #: When the jobs last ran to their end, in seconds since the epoch, and how often they did not.
+        self.last_run = 0.0
+        self.failures = 0
         self._thread = threading.Thread(target=self._run, name="keyquorum-jobs", daemon=True)
 
     def start(self) -> None:
@@ -33,7 +37,10 @@ class Ticker:
         while not self._stop.wait(_SECONDS):
             try:
                 self._jobs()
+                self.last_run = time.time()
             except KMSError as error:
+                self.failures += 1
                 _log.warning("jobs wait: %s %s", error.code, error.detail)
             except Exception:
+                self.failures += 1
                 _log.exception("a job failed")

@@ -2,6 +2,7 @@
 """What an operation is to the request path: the keys that it names, and what it does once they are authorized."""
 
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -95,9 +96,22 @@ class Access(Protocol):
 class Call:
     """One request on its way. ``http`` is None for what the system does by itself. ``access`` is there once the keys
     are authorized. ``made`` collects keys that it creates, for its audit record. ``prepared`` is what the operation
-    made ready before its transaction. ``may_wait``: whether this is a thread in which waiting is allowed."""
+    made ready before its transaction. ``may_wait``: whether waiting is allowed in this thread. ``until``: when it
+    is too late to act on what was cached for it, on the clock ``uptime``."""
 
-    __slots__ = ("access", "caller", "http", "made", "may_wait", "now", "prepared", "request_id", "services", "txn")
+    __slots__ = (
+        "access",
+        "caller",
+        "http",
+        "made",
+        "may_wait",
+        "now",
+        "prepared",
+        "request_id",
+        "services",
+        "txn",
+        "until",
+    )
 
     access: Access
 
@@ -120,6 +134,7 @@ class Call:
         self.prepared: Any = None
         self.txn: Transaction | None = None
         self.made: list[Key] = []
+        self.until = inf
 
     def wait(self, *, computing: bool = False) -> None:
         """Say that the answer needs a wait, ``computing`` for as long as a second; raises WouldBlock where that is not

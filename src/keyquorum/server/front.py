@@ -6,6 +6,7 @@ It knows no connection's state: that is ``protocol``'s.
 
 import asyncio
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -28,9 +29,10 @@ class Limits:
     body_seconds: float = 30  # from the end of the head
     keep_alive_seconds: float = 75
     write_seconds: float = 30  # with no room in the client's buffers; then the connection is aborted
-    connections: int = 1024  # with the limits above, this bounds the memory of senders who are not known yet
+    connections: int = 1024  # beyond it the oldest of senders who are not known yet goes, then who idles the longest
+    held_bytes: int = 64 * 1024 * 1024  # of bodies not yet whole, longer than a head, or put by: of all together
     threads: int = 16  # for requests that must wait, of callers who are known
-    graceful_seconds: int = 30  # for requests in flight after SIGTERM
+    graceful_seconds: float = 30  # for requests in flight after SIGTERM
 
 
 class Core(Protocol):
@@ -68,7 +70,13 @@ class Front:
         self.workers = app.workers
         self.commit = GroupCommit(loop, self.core.write_records, self.core.refuse)
         self._loop = loop
-        self._connections = connections
+        self.connections = connections
+        #: Connections on which nobody has proved who he is yet, in the order of their age.
+        self.strangers: dict[Any, None] = {}
+        #: Bytes of requests that all connections hold together, and how many connections were given up, and why.
+        self.held = 0
+        self.evicted = {"unknown": 0, "idle": 0, "memory": 0}
+        self.refused = 0
         self._interval = min(1.0, *(seconds / 4 for seconds in (*self.seconds, limits.write_seconds)))
         self._sweeping = False
         self._headers: list[tuple[bytes, bytes]] = []
@@ -82,11 +90,50 @@ class Front:
 
     def _sweep(self) -> None:
         now = self._loop.time()
-        for connection in list(self._connections):
+        for connection in list(self.connections):
             connection.check_deadlines(now)
         self._sweeping = False
-        if self._connections:
+        if self.connections:
             self.watch()
+
+    def make_room(self) -> bool:
+        """Give up a connection for a new one: the oldest on which nobody has proved who he is, else the one that has
+        been idle the longest; False if all are at work. So a flood of senders who are not known only drives out its
+        own, and who is known is not kept out by those who are and do nothing."""
+        for connection in self.strangers:
+            if not connection.busy:
+                self._evict(connection, "unknown")
+                return True
+        # A deadline is what the new one does not have yet.
+        idle = [each for each in self.connections if each.is_idle() and each.deadline < inf]
+        if not idle:
+            return False
+        self._evict(min(idle, key=lambda connection: connection.deadline), "idle")
+        return True
+
+    def leave(self, connection: Any) -> None:
+        """It holds nothing any more, and nobody has to wait for it."""
+        self.strangers.pop(connection, None)
+        self.hold(connection, 0)
+
+    def hold(self, connection: Any, size: int) -> bool:
+        """Count the bytes that a connection keeps of requests; whether all together may keep so much. Until then,
+        connections whose senders are not known and which hold something are given up."""
+        self.held += size - connection.held
+        connection.held = size
+        return size == 0 or self.held <= self.limits.held_bytes or self._make_memory()
+
+    def _make_memory(self) -> bool:
+        holding = [connection for connection in self.strangers if connection.held and not connection.busy]
+        for connection in holding:
+            if self.held <= self.limits.held_bytes:
+                break
+            self._evict(connection, "memory")
+        return self.held <= self.limits.held_bytes
+
+    def _evict(self, connection: Any, why: str) -> None:
+        self.evicted[why] += 1
+        connection.abandon()
 
     def wire(self, answer: Answer, headers: list[tuple[bytes, bytes]], *, close: bool) -> bytes:
         """``answer`` as HTTP. ``headers`` are uvicorn's, a new list each second (Date)."""

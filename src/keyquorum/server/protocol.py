@@ -18,8 +18,8 @@ import asyncio
 import logging
 from collections import deque
 from math import inf
+from time import perf_counter
 from typing import Any, Final
-from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
 import httptools
@@ -28,6 +28,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from keyquorum.clock import uptime
 from keyquorum.errors import (
     KMSError,
     KMSInternalException,
@@ -40,6 +41,8 @@ from keyquorum.errors import (
 from keyquorum.model import Answer, HttpRequest
 from keyquorum.server.front import Core, Front, Limits
 from keyquorum.server.proxies import client_address, is_trusted, was_secure
+from keyquorum.server.scope import scope_of
+from keyquorum.store.lease import lapsed
 
 __all__ = ["Core", "KMSProtocol", "Limits", "uvicorn_options"]
 
@@ -83,7 +86,7 @@ class _Flow(FlowControl):
 
 
 # Keyed by what uvicorn makes once per server process. A front must not hold its key, or it would never go.
-_fronts: WeakKeyDictionary[ServerState, Front] = WeakKeyDictionary()
+fronts: Final[WeakKeyDictionary[ServerState, Front]] = WeakKeyDictionary()
 
 
 class _Refused(Exception):
@@ -96,6 +99,10 @@ class _Refused(Exception):
 
 def _malformed(message: str) -> _Refused:
     return _Refused(MalformedHttpRequestException(message))
+
+
+def _body_too_large(limits: Limits) -> _Refused:
+    return _Refused(RequestEntityTooLargeException(f"The body exceeds {limits.body_bytes} bytes"))
 
 
 class KMSProtocol(HttpToolsProtocol):
@@ -113,9 +120,9 @@ class KMSProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        front = _fronts.get(server_state)
+        front = fronts.get(server_state)
         if front is None:
-            front = _fronts[server_state] = Front(config.loaded_app, self.loop, server_state.connections)
+            front = fronts[server_state] = Front(config.loaded_app, self.loop, server_state.connections)
         self.front = front
         self.limits = front.limits
         self.peer = ""
@@ -132,6 +139,8 @@ class KMSProtocol(HttpToolsProtocol):
         self.reading = True
         self.deadline = inf
         self.write_deadline = inf
+        self.held = 0  # bytes of requests that are kept here, as far as they are counted
+        self.started = 0.0  # when the request in flight had been received
 
         # The request being received
         self.stage = _IDLE
@@ -150,9 +159,10 @@ class KMSProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         super().connection_made(transport)
         self.flow = _Flow(transport)
-        if len(self.connections) > self.limits.connections:
+        if len(self.connections) > self.limits.connections and not self.front.make_room():
             # Not lingering: the point is to hold no more sockets than that.
             self.final = True
+            self.front.refused += 1
             refusal = self.front.core.refuse(ThrottlingException("Too many connections"))
             transport.write(self.front.wire(refusal, self.server_state.default_headers, close=True))
             transport.close()
@@ -161,6 +171,7 @@ class KMSProtocol(HttpToolsProtocol):
             self.peer = client_address(peer, ())
             self.via_proxy = is_trusted(peer, self.front.trusted)
             self.deadline = self.loop.time() + self.limits.header_seconds
+            self.front.strangers[self] = None
         self.front.watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -168,7 +179,22 @@ class KMSProtocol(HttpToolsProtocol):
         self.final = True
         self.queue.clear()
         self.unparsed.clear()
+        self.front.leave(self)
         super().connection_lost(exc)
+
+    def abandon(self) -> None:
+        """Called to make room for others."""
+        self.final = True
+        self.front.leave(self)
+        self.transport.abort()
+
+    def is_idle(self) -> bool:
+        """Whether its client is owed nothing, and has begun nothing."""
+        return not (self.busy or self.queue or self.unparsed or self.final) and self.stage == _IDLE
+
+    def _hold(self, size: int) -> None:
+        if not self.front.hold(self, size):
+            self._refuse(ThrottlingException("Rate exceeded"))
 
     def eof_received(self) -> bool | None:  # type: ignore[override] # uvicorn never keeps a half-closed connection
         """A client may close its writing side and still read; TLS has no such thing."""
@@ -216,6 +242,7 @@ class KMSProtocol(HttpToolsProtocol):
             # Parsing now would make requests without bound out of it. One read is put by, the rest stays in the socket.
             self.unparsed.append(data)
             self._read(False)
+            self._hold(self.held + len(data))
         else:
             self._feed(data)
             self._proceed()
@@ -311,13 +338,10 @@ class KMSProtocol(HttpToolsProtocol):
             if b"content-length" in singles or singles[b"transfer-encoding"].lower() != b"chunked":
                 raise _malformed("The only transfer coding is chunked, without Content-Length")
         elif int(singles.get(b"content-length", b"0")) > limits.body_bytes:  # the parser lets digits pass, no more
-            raise self._body_too_large()
+            raise _body_too_large(limits)
         if b"expect" in singles and singles[b"expect"].lower() != b"100-continue":
             raise _malformed("The only expectation is 100-continue")
         self.stage = _BODY
-
-    def _body_too_large(self) -> _Refused:
-        return _Refused(RequestEntityTooLargeException(f"The body exceeds {self.limits.body_bytes} bytes"))
 
     def on_body(self, body: bytes) -> None:
         if not self.body:
@@ -327,18 +351,18 @@ class KMSProtocol(HttpToolsProtocol):
                 self.body = bytearray(self.body)
             self.body += body
         if len(self.body) > self.limits.body_bytes:
-            raise self._body_too_large()
+            raise _body_too_large(self.limits)
 
     def on_message_complete(self) -> None:
         self.stage = _IDLE
         keep_alive = self.version == "1.1" and self.parser.should_keep_alive()
         if not keep_alive:
             self.final = True
-        peer, secure = self.peer, self.scheme == "https"
+        peer, secure, received = self.peer, self.scheme == "https", perf_counter()
         if self.via_proxy:
             peer = client_address(peer, self.headers, self.front.trusted)
             secure = secure or was_secure(self.headers)
-        request = HttpRequest(self.method, self.url, self.headers, bytes(self.body), peer, secure)
+        request = HttpRequest(self.method, self.url, self.headers, bytes(self.body), peer, secure, received=received)
         self.queue.append((request, self.version, keep_alive))
 
     # -- from requests to answers
@@ -355,6 +379,11 @@ class KMSProtocol(HttpToolsProtocol):
                 self._feed(self.unparsed.popleft())
 
     def _wait(self) -> None:
+        if self.stage == _BODY or self.held:
+            self._hold(len(self.body) if self.stage == _BODY else 0)
+            if self.queue:  # a refusal
+                self._proceed()
+                return
         if self.eof:
             self.transport.close()
             return
@@ -373,8 +402,13 @@ class KMSProtocol(HttpToolsProtocol):
         self.keep_alive = keep_alive
         if isinstance(request, Answer):
             self.stage = _LINGER
+            self.started = perf_counter()
             self.front.commit.add(self, request)
-        elif request.method == b"POST" and request.target[:2] in (b"/", b"/?"):
+            return
+        self.started = request.received
+        if len(request.body) > self.limits.header_bytes:
+            self._hold(max(self.held, len(request.body)))
+        if request.method == b"POST" and request.target[:2] in (b"/", b"/?"):
             try:
                 self.front.commit.add(self, self._answer(request, may_block=False))
             except WouldBlock as block:
@@ -407,14 +441,23 @@ class KMSProtocol(HttpToolsProtocol):
         transport = self.transport
         self.busy = False
         self.server_state.total_requests += 1
+        if answer.counted is not None:
+            answer.counted.note(perf_counter() - self.started)
         if transport.is_closing():
             return
+        if answer.known:
+            self.front.strangers.pop(self, None)
         close = self.draining or not self.keep_alive or (self.eof and not (self.queue or self.unparsed))
-        transport.write(self.front.wire(answer, self.server_state.default_headers, close=close))
+        sent = self.front.wire(answer, self.server_state.default_headers, close=close)
+        # Last of all, since this process may have been stopped at any point before.
+        if answer.until < inf and uptime() >= answer.until:
+            refusal = self.front.core.refuse(lapsed("the answer came too late"), answer.content_type)
+            sent = self.front.wire(refusal, self.server_state.default_headers, close=close)
+        transport.write(sent)
         if not close:
             self.waiting = _IDLE
             self.deadline = now + self.limits.keep_alive_seconds
-            if self.queue or self.unparsed or self.stage != _IDLE or not self.reading:
+            if self.queue or self.unparsed or self.stage != _IDLE or self.held or not self.reading:
                 self.waiting = _ANSWERED
                 self._proceed()
         elif self.stage == _LINGER and not self.eof:
@@ -427,23 +470,7 @@ class KMSProtocol(HttpToolsProtocol):
 
     def _start_cycle(self, request: HttpRequest, version: str) -> None:
         """Give the ASGI app a request as uvicorn would, but whole."""
-        path, _, query = request.target.partition(b"?")
-        client = (request.peer, 0) if self.via_proxy else self.client
-        self.scope = {
-            "type": "http",
-            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
-            "http_version": version,
-            "server": self.server,
-            "client": client,
-            "scheme": self.scheme or "http",
-            "root_path": self.root_path,
-            "headers": request.headers,
-            "state": self.app_state.copy(),
-            "method": request.method.decode("ascii"),
-            "path": self.root_path + unquote(path.decode("ascii")),
-            "raw_path": self.root_path.encode("ascii") + path,
-            "query_string": query,
-        }
+        self.scope = scope_of(self, request, version)
         self.cycle = RequestResponseCycle(
             scope=self.scope,
             transport=self.transport,

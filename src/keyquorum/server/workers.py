@@ -23,10 +23,16 @@ class _Pool:
     def __init__(self, name: str, threads: int, waiting: int) -> None:
         self.executor = ThreadPoolExecutor(threads, thread_name_prefix=f"keyquorum-{name}")
         self._room = threading.BoundedSemaphore(waiting)
+        self._counting = threading.Lock()
+        #: How many requests run or wait, and how many were refused because too many did.
+        self.taken = 0
+        self.refused = 0
 
     def submit(self, work: Callable[..., None], *arguments: Any) -> bool:
         if not self._room.acquire(blocking=False):
+            self.refused += 1
             return False
+        self._count(1)
         self.executor.submit(self._run, work, *arguments)
         return True
 
@@ -34,14 +40,19 @@ class _Pool:
         try:
             work(*arguments)
         finally:
+            self._count(-1)
             self._room.release()
+
+    def _count(self, change: int) -> None:
+        with self._counting:
+            self.taken += change
 
 
 class Workers:
     """``threads``: how many for callers who are known; a connection has one request at a time, which bounds those."""
 
     def __init__(self, threads: int, connections: int) -> None:
-        self._pools = {
+        self.pools = {
             "callers": _Pool("callers", threads, connections + threads),
             "strangers": _Pool("strangers", _STRANGERS, 512),
             "federation": _Pool("federation", _FEDERATION, 128),
@@ -50,9 +61,9 @@ class Workers:
 
     def submit(self, where: str, work: Callable[..., None], *arguments: Any) -> bool:
         """Run ``work(*arguments)`` when a thread is free; False, and nothing will run, if too much waits already."""
-        return self._pools[where].submit(work, *arguments)
+        return self.pools[where].submit(work, *arguments)
 
     def shutdown(self) -> None:
         """Wait for what runs, and drop what waits: nothing of a request runs any more when this returns."""
-        for pool in self._pools.values():
+        for pool in self.pools.values():
             pool.executor.shutdown(wait=True, cancel_futures=True)

@@ -21,7 +21,11 @@ def after(column: str, place: str) -> Condition:
 
 def under(column: str, prefix: str) -> Condition:
     """Text that begins so. Capitals are heeded, which LIKE does not do everywhere."""
-    return _on(column, lambda c: sa.func.substr(c, 1, len(prefix)) == prefix, lambda value: value.startswith(prefix))
+    return _on(
+        column,
+        lambda c: sa.func.substr(c, 1, len(prefix)) == sa.literal(prefix, c.type),
+        lambda value: value.startswith(prefix),
+    )
 
 
 def containing(column: str, name: str) -> Condition:

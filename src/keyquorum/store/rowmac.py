@@ -46,7 +46,7 @@ class RowMAC:
         """The values with their MAC added, ready to be written as one whole row."""
         return {**values, _COLUMN: self._compute(table, values)}
 
-    def check(self, table: sa.Table, row: sa.RowMapping, uncovered: str = "") -> dict[str, Any]:
+    def check(self, table: sa.Table, row: Mapping[str, Any] | sa.RowMapping, uncovered: str = "") -> dict[str, Any]:
         """The row's values without the MAC; raises IntegrityError if it is not as this program wrote it. That it is the
         row which was asked for is not said: ``one``, ``many`` and ``proven`` see to that.
 

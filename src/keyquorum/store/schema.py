@@ -19,6 +19,41 @@ class Bytes(sa.LargeBinary):
         return None
 
 
+class _Escaped(sa.TypeDecorator[str]):
+    """Text of PostgreSQL, ordered and compared by code points, of any length, as SQLite's is. It cannot hold U+0000,
+    which clients may send: that is kept as U+0001 U+0001, and U+0001 as U+0001 U+0002, by which no order changes."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def __init__(self) -> None:
+        super().__init__(collation="C")
+
+    def process_bind_param(self, value: str | None, _dialect: object) -> str | None:
+        if value is not None and ("\0" in value or "\1" in value):
+            return value.replace("\1", "\1\2").replace("\0", "\1\1")
+        return value
+
+    def process_result_value(self, value: str | None, _dialect: object) -> str | None:
+        if value is not None and "\1" in value:
+            return value.replace("\1\1", "\0").replace("\1\2", "\1")
+        return value
+
+
+def _text(longest: int | None = None) -> sa.String:
+    kind = sa.Text() if longest is None else sa.String(longest)
+    return kind.with_variant(_Escaped(), "postgresql")
+
+
+def _row() -> sa.Column[int]:
+    """Numbers that the database gives, in the order of insertions, and none twice."""
+    return sa.Column("row", _counted(), primary_key=True, autoincrement=True)
+
+
+def _counted() -> sa.BigInteger:
+    return sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # whose integers have any size
+
+
 def _authority() -> tuple[sa.Column[int], sa.Column[bytes]]:
     return sa.Column("version", sa.Integer, nullable=False), sa.Column("mac", Bytes, nullable=False)
 
@@ -37,7 +72,7 @@ changes = sa.Table(
 )
 
 #: One row: the oldest schema revision whose programs can work on this schema.
-schema_compatibility = sa.Table("schema_compatibility", metadata, sa.Column("oldest", sa.String(32), nullable=False))
+schema_compatibility = sa.Table("schema_compatibility", metadata, sa.Column("oldest", _text(32), nullable=False))
 
 #: Sealed by a seal, so that opening them is the proof of the right one: row 1 by the seal in use, row 2 by the recovery
 #: seal if there is one. ``kind``: of the seal, None for a key file; ``parameters``: JSON, without secrets.
@@ -47,17 +82,18 @@ root_keys = sa.Table(
     sa.Column("root_id", sa.Integer, primary_key=True),
     sa.Column("sealed", Bytes, nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),
-    sa.Column("kind", sa.String(32)),
-    sa.Column("parameters", sa.Text),
+    sa.Column("kind", _text(32)),
+    sa.Column("parameters", _text()),
 )
 
-#: Wrapped under the root key.
+#: Wrapped under the root key; the newest wraps. ``retired_at``: when nothing that is kept was under it any more.
 keyring_keys = sa.Table(
     "keyring_keys",
     metadata,
     sa.Column("keyring_version", sa.Integer, primary_key=True),
     sa.Column("wrapped", Bytes, nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("retired_at", sa.Float),
 )
 
 #: Users, groups, roles, and the root of each account. One row holds all that an identity is and may: who can remove
@@ -65,40 +101,40 @@ keyring_keys = sa.Table(
 principals = sa.Table(
     "principals",
     metadata,
-    sa.Column("principal_id", sa.String(64), primary_key=True),
-    sa.Column("account", sa.String(12), nullable=False),
-    sa.Column("kind", sa.String(16), nullable=False),
-    sa.Column("name", sa.String(128), nullable=False),
-    sa.Column("policy", sa.Text),  # of revision 0001: an inline policy without a name
+    sa.Column("principal_id", _text(64), primary_key=True),
+    sa.Column("account", _text(12), nullable=False),
+    sa.Column("kind", _text(16), nullable=False),
+    sa.Column("name", _text(128), nullable=False),
+    sa.Column("policy", _text()),  # of revision 0001: an inline policy without a name
     *_authority(),
-    sa.Column("path", sa.String(512)),
+    sa.Column("path", _text(512)),
     sa.Column("created_at", sa.Float),
-    sa.Column("tags", sa.Text),
-    sa.Column("inline", sa.Text),
-    sa.Column("attached", sa.Text),
-    sa.Column("boundary", sa.String(2048)),
-    sa.Column("member_of", sa.Text),
-    sa.Column("trust", sa.Text),
-    sa.Column("bound", sa.Text),
+    sa.Column("tags", _text()),
+    sa.Column("inline", _text()),
+    sa.Column("attached", _text()),
+    sa.Column("boundary", _text(2048)),
+    sa.Column("member_of", _text()),
+    sa.Column("trust", _text()),
+    sa.Column("bound", _text()),
     sa.Column("max_session", sa.Integer),
-    sa.Column("description", sa.Text),
+    sa.Column("description", _text()),
     sa.UniqueConstraint("account", "kind", "name", name="principals_by_name"),
 )
 
 managed_policies = sa.Table(
     "managed_policies",
     metadata,
-    sa.Column("policy_id", sa.String(64), primary_key=True),
-    sa.Column("account", sa.String(12), nullable=False),
-    sa.Column("name", sa.String(128), nullable=False),
-    sa.Column("path", sa.String(512), nullable=False),
-    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("policy_id", _text(64), primary_key=True),
+    sa.Column("account", _text(12), nullable=False),
+    sa.Column("name", _text(128), nullable=False),
+    sa.Column("path", _text(512), nullable=False),
+    sa.Column("description", _text(), nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),
     sa.Column("updated_at", sa.Float, nullable=False),
-    sa.Column("versions", sa.Text, nullable=False),
-    sa.Column("default_version", sa.String(16), nullable=False),
+    sa.Column("versions", _text(), nullable=False),
+    sa.Column("default_version", _text(16), nullable=False),
     sa.Column("last_version", sa.Integer, nullable=False),
-    sa.Column("tags", sa.Text, nullable=False),
+    sa.Column("tags", _text(), nullable=False),
     *_authority(),
     sa.UniqueConstraint("account", "name", name="managed_policies_by_name"),
 )
@@ -107,26 +143,26 @@ managed_policies = sa.Table(
 oidc_providers = sa.Table(
     "oidc_providers",
     metadata,
-    sa.Column("account", sa.String(12), primary_key=True),
-    sa.Column("url", sa.String(255), primary_key=True),
-    sa.Column("client_ids", sa.Text, nullable=False),
-    sa.Column("thumbprints", sa.Text, nullable=False),
-    sa.Column("jwks", sa.Text),
+    sa.Column("account", _text(12), primary_key=True),
+    sa.Column("url", _text(255), primary_key=True),
+    sa.Column("client_ids", _text(), nullable=False),
+    sa.Column("thumbprints", _text(), nullable=False),
+    sa.Column("jwks", _text()),
     sa.Column("created_at", sa.Float, nullable=False),
-    sa.Column("tags", sa.Text, nullable=False),
+    sa.Column("tags", _text(), nullable=False),
     *_authority(),
 )
 
 access_keys = sa.Table(
     "access_keys",
     metadata,
-    sa.Column("access_key_id", sa.String(128), primary_key=True),
-    sa.Column("principal_id", sa.String(64), sa.ForeignKey("principals.principal_id"), nullable=False),
+    sa.Column("access_key_id", _text(128), primary_key=True),
+    sa.Column("principal_id", _text(64), sa.ForeignKey("principals.principal_id"), nullable=False),
     sa.Column("keyring_version", sa.Integer, nullable=False),
     sa.Column("wrapped_secret", Bytes, nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),
     *_authority(),
-    sa.Column("status", sa.String(16)),
+    sa.Column("status", _text(16)),
     sa.Column("public_key", Bytes),
     sa.Index("access_keys_by_principal", "principal_id"),
     sa.Index("access_keys_by_keyring_version", "keyring_version"),
@@ -136,32 +172,32 @@ access_keys = sa.Table(
 access_key_usage = sa.Table(
     "access_key_usage",
     metadata,
-    sa.Column("access_key_id", sa.String(128), sa.ForeignKey("access_keys.access_key_id"), primary_key=True),
+    sa.Column("access_key_id", _text(128), sa.ForeignKey("access_keys.access_key_id"), primary_key=True),
     sa.Column("used_at", sa.Float, nullable=False),
-    sa.Column("service", sa.String(16), nullable=False),
-    sa.Column("region", sa.String(32), nullable=False),
+    sa.Column("service", _text(16), nullable=False),
+    sa.Column("region", _text(32), nullable=False),
 )
 
 keys = sa.Table(
     "keys",
     metadata,
-    sa.Column("key_id", sa.String(64), primary_key=True),
-    sa.Column("region", sa.String(32), primary_key=True),
-    sa.Column("account", sa.String(12), nullable=False),
-    sa.Column("spec", sa.String(32), nullable=False),
-    sa.Column("usage", sa.String(32), nullable=False),
-    sa.Column("origin", sa.String(32), nullable=False),
-    sa.Column("state", sa.String(32), nullable=False),
-    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("key_id", _text(64), primary_key=True),
+    sa.Column("region", _text(32), primary_key=True),
+    sa.Column("account", _text(12), nullable=False),
+    sa.Column("spec", _text(32), nullable=False),
+    sa.Column("usage", _text(32), nullable=False),
+    sa.Column("origin", _text(32), nullable=False),
+    sa.Column("state", _text(32), nullable=False),
+    sa.Column("description", _text(), nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),
-    sa.Column("material_id", sa.String(64), nullable=False),
-    sa.Column("primary_region", sa.String(32)),
+    sa.Column("material_id", _text(64), nullable=False),
+    sa.Column("primary_region", _text(32)),
     sa.Column("deletion_date", sa.Float),
     sa.Column("pending_window", sa.Integer),
     sa.Column("rotation_period", sa.Integer),
     sa.Column("next_rotation", sa.Float),
     sa.Column("on_demand_rotations", sa.Integer, nullable=False),
-    sa.Column("tags", sa.Text, nullable=False),
+    sa.Column("tags", _text(), nullable=False),
     *_authority(),
     sa.Index("keys_by_place", "account", "region", "key_id", unique=True),
     sa.Index("keys_by_deletion_date", "deletion_date"),
@@ -172,17 +208,17 @@ keys = sa.Table(
 key_materials = sa.Table(
     "key_materials",
     metadata,
-    sa.Column("key_id", sa.String(64), primary_key=True),
-    sa.Column("region", sa.String(32), primary_key=True),
-    sa.Column("material_id", sa.String(64), primary_key=True),
-    sa.Column("state", sa.String(48), nullable=False),
+    sa.Column("key_id", _text(64), primary_key=True),
+    sa.Column("region", _text(32), primary_key=True),
+    sa.Column("material_id", _text(64), primary_key=True),
+    sa.Column("state", _text(48), nullable=False),
     sa.Column("keyring_version", sa.Integer, nullable=False),
-    sa.Column("wrapped_row", sa.Integer),
+    sa.Column("wrapped_row", _counted()),
     sa.Column("created_at", sa.Float, nullable=False),
     sa.Column("rotated_at", sa.Float),
-    sa.Column("rotation_type", sa.String(16)),
+    sa.Column("rotation_type", _text(16)),
     sa.Column("valid_to", sa.Float),
-    sa.Column("description", sa.Text),
+    sa.Column("description", _text()),
     *_authority(),
     sa.ForeignKeyConstraint(["key_id", "region"], ["keys.key_id", "keys.region"]),
     sa.Index("key_materials_by_valid_to", "valid_to"),
@@ -195,7 +231,7 @@ key_materials = sa.Table(
 wrapped_materials = sa.Table(
     "wrapped_materials",
     metadata,
-    sa.Column("row", sa.Integer, primary_key=True, autoincrement=True),
+    _row(),
     sa.Column("wrapped", Bytes, nullable=False),
     sqlite_autoincrement=True,
 )
@@ -203,22 +239,22 @@ wrapped_materials = sa.Table(
 key_policies = sa.Table(
     "key_policies",
     metadata,
-    sa.Column("key_id", sa.String(64), primary_key=True),
-    sa.Column("region", sa.String(32), primary_key=True),
-    sa.Column("name", sa.String(128), primary_key=True),
-    sa.Column("document", sa.Text, nullable=False),
+    sa.Column("key_id", _text(64), primary_key=True),
+    sa.Column("region", _text(32), primary_key=True),
+    sa.Column("name", _text(128), primary_key=True),
+    sa.Column("document", _text(), nullable=False),
     *_authority(),
-    sa.Column("bound", sa.Text),
+    sa.Column("bound", _text()),
     sa.ForeignKeyConstraint(["key_id", "region"], ["keys.key_id", "keys.region"]),
 )
 
 aliases = sa.Table(
     "aliases",
     metadata,
-    sa.Column("account", sa.String(12), primary_key=True),
-    sa.Column("region", sa.String(32), primary_key=True),
-    sa.Column("name", sa.String(256), primary_key=True),
-    sa.Column("key_id", sa.String(64), nullable=False),
+    sa.Column("account", _text(12), primary_key=True),
+    sa.Column("region", _text(32), primary_key=True),
+    sa.Column("name", _text(256), primary_key=True),
+    sa.Column("key_id", _text(64), nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),
     sa.Column("updated_at", sa.Float, nullable=False),
     *_authority(),
@@ -229,21 +265,21 @@ aliases = sa.Table(
 grants = sa.Table(
     "grants",
     metadata,
-    sa.Column("grant_id", sa.String(64), primary_key=True),
-    sa.Column("key_id", sa.String(64), nullable=False),
-    sa.Column("region", sa.String(32), nullable=False),
-    sa.Column("name", sa.String(256)),
-    sa.Column("grantee", sa.String(256), nullable=False),
-    sa.Column("retiring", sa.String(256)),
-    sa.Column("issuing_account", sa.String(12), nullable=False),
-    sa.Column("operations", sa.Text, nullable=False),
-    sa.Column("constraints", sa.Text),
+    sa.Column("grant_id", _text(64), primary_key=True),
+    sa.Column("key_id", _text(64), nullable=False),
+    sa.Column("region", _text(32), nullable=False),
+    sa.Column("name", _text(256)),
+    sa.Column("grantee", _text(256), nullable=False),
+    sa.Column("retiring", _text(256)),
+    sa.Column("issuing_account", _text(12), nullable=False),
+    sa.Column("operations", _text(), nullable=False),
+    sa.Column("constraints", _text()),
     sa.Column("created_at", sa.Float, nullable=False),
     sa.Column("grantee_is_service", sa.Integer, nullable=False),
     sa.Column("retiring_is_service", sa.Integer, nullable=False),
     *_authority(),
-    sa.Column("grantee_id", sa.String(256)),
-    sa.Column("retiring_id", sa.String(256)),
+    sa.Column("grantee_id", _text(256)),
+    sa.Column("retiring_id", _text(256)),
     sa.Index("grants_by_grantee", "key_id", "region", "grantee"),
     sa.Index("grants_by_grantee_id", "key_id", "region", "grantee_id"),
     sa.ForeignKeyConstraint(["key_id", "region"], ["keys.key_id", "keys.region"]),
@@ -255,12 +291,12 @@ grants = sa.Table(
 key_usage = sa.Table(
     "key_usage",
     metadata,
-    sa.Column("key_id", sa.String(64), primary_key=True),
-    sa.Column("region", sa.String(32), primary_key=True),
-    sa.Column("operation", sa.String(48), nullable=False),
+    sa.Column("key_id", _text(64), primary_key=True),
+    sa.Column("region", _text(32), primary_key=True),
+    sa.Column("operation", _text(48), nullable=False),
     sa.Column("used_at", sa.Float, nullable=False),
-    sa.Column("event_id", sa.String(36), nullable=False),
-    sa.Column("request_id", sa.String(36), nullable=False),
+    sa.Column("event_id", _text(36), nullable=False),
+    sa.Column("request_id", _text(36), nullable=False),
     sa.ForeignKeyConstraint(["key_id", "region"], ["keys.key_id", "keys.region"]),
 )
 
@@ -268,9 +304,9 @@ key_usage = sa.Table(
 deleted_keys = sa.Table(
     "deleted_keys",
     metadata,
-    sa.Column("key_id", sa.String(64), primary_key=True),
-    sa.Column("region", sa.String(32), primary_key=True),
-    sa.Column("account", sa.String(12), nullable=False),
+    sa.Column("key_id", _text(64), primary_key=True),
+    sa.Column("region", _text(32), primary_key=True),
+    sa.Column("account", _text(12), nullable=False),
     sa.Column("deleted_at", sa.Float, nullable=False),
     *_authority(),
 )
@@ -279,10 +315,10 @@ deleted_keys = sa.Table(
 erasures = sa.Table(
     "erasures",
     metadata,
-    sa.Column("row", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("key_id", sa.String(64), nullable=False),
-    sa.Column("region", sa.String(32), nullable=False),
-    sa.Column("account", sa.String(12), nullable=False),
+    _row(),
+    sa.Column("key_id", _text(64), nullable=False),
+    sa.Column("region", _text(32), nullable=False),
+    sa.Column("account", _text(12), nullable=False),
     sa.Column("mac", Bytes, nullable=False),
     sqlite_autoincrement=True,
 )
@@ -291,12 +327,12 @@ erasures = sa.Table(
 audit_outbox = sa.Table(
     "audit_outbox",
     metadata,
-    sa.Column("row", sa.Integer, primary_key=True, autoincrement=True),
+    _row(),
     sa.Column("writer", sa.Integer, nullable=False),
     sa.Column("position", sa.BigInteger, nullable=False),
-    sa.Column("event_id", sa.String(36), nullable=False),
+    sa.Column("event_id", _text(36), nullable=False),
     sa.Column("record", Bytes, nullable=False),
     sa.Column("mac", Bytes, nullable=False),
-    sa.Column("node", sa.String(32)),
+    sa.Column("node", _text(32)),
     sqlite_autoincrement=True,
 )

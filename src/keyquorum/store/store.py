@@ -16,6 +16,7 @@ from keyquorum.store.access_keys import AccessKeys
 from keyquorum.store.aliases import Aliases, cache_name
 from keyquorum.store.cache import Cache
 from keyquorum.store.engine import Database, Transaction, generation_of
+from keyquorum.store.generations import Tag
 from keyquorum.store.grants import Grants
 from keyquorum.store.identities import Identities
 from keyquorum.store.keys import Keys
@@ -44,9 +45,10 @@ class View(Protocol):
 
 
 class Store:
-    """``cached``: how many keys, and how many aliases, are kept in memory, and how many grants for each of them."""
+    """``cached``: how many keys, and how many aliases, are kept in memory, and how many grants for each of them.
+    ``node``: this one's name, where several share the database."""
 
-    def __init__(self, database: Database, mac: RowMAC, cached: int = 20_000) -> None:
+    def __init__(self, database: Database, mac: RowMAC, cached: int = 20_000, node: str | None = None) -> None:
         self.database = database
         self.keys = Keys(mac)
         self.aliases = Aliases(mac)
@@ -55,19 +57,19 @@ class Store:
         self.access_keys = AccessKeys(mac)
         self.providers = Providers(mac)
         self.grants = Grants(mac)
-        self.outbox = Outbox(mac)
+        self.outbox = Outbox(mac, node)
         self.key_cache: Cache[KeyRecord] = Cache(database.generations, cached)
         self.alias_cache: Cache[Alias] = Cache(database.generations, cached)
         self.identity_cache: Cache[IdentityRecord] = Cache(database.generations, cached)
         self.policy_cache: Cache[str] = Cache(database.generations, cached)
         self.grant_cache: Cache[list[Any]] = Cache(database.generations, _GRANTS * cached)
-        self._caches: tuple[Cache[Any], ...] = (
-            self.key_cache,
-            self.alias_cache,
-            self.identity_cache,
-            self.policy_cache,
-            self.grant_cache,
-        )
+        self.caches: dict[str, Cache[Any]] = {
+            "keys": self.key_cache,
+            "aliases": self.alias_cache,
+            "identities": self.identity_cache,
+            "policies": self.policy_cache,
+            "grants": self.grant_cache,
+        }
 
     def fetch(
         self,
@@ -85,25 +87,24 @@ class Store:
             return found
         if not may_block:
             raise WouldBlock
-        number, value = self.snapshot(load)
+        tag, value = self.snapshot(load)
         if value is not None:
-            cache.put(name, number, value, None if under is None else under(value))
+            cache.put(name, tag, value, None if under is None else under(value))
         return value
 
-    def snapshot(self, load: Callable[[sa.Connection], V]) -> tuple[int, V]:
-        """What is loaded, and the generation of the database in the same snapshot."""
-        # No number that this host has not given out yet is believed: with it an entry would outlive its changes.
-        highest = self.database.generations.highest()
+    def snapshot(self, load: Callable[[sa.Connection], V]) -> tuple[Tag, V]:
+        """What is loaded, and how new it is."""
+        epoch, highest = self.database.generations.epoch, self.database.generations.highest()
         with self.database.read() as connection:
-            return min(generation_of(connection), highest), load(connection)
+            return Tag(min(generation_of(connection), highest), epoch), load(connection)
 
     def sweep(self) -> None:
         """Drop what is stale."""
-        for cache in self._caches:
+        for cache in self.caches.values():
             cache.sweep()
 
     def clear(self) -> None:
-        for cache in self._caches:
+        for cache in self.caches.values():
             cache.clear()
 
 
@@ -159,11 +160,11 @@ class CachedView:
         if missing:
             if not self._may_block:
                 raise WouldBlock
-            number, loaded = store.snapshot(lambda c: store.grants.to(c, key, missing, operation))
+            tag, loaded = store.snapshot(lambda c: store.grants.to(c, key, missing, operation))
             for name, grants in loaded.items():
                 found[name] = made = list(map(make, grants))
                 weight = 1 + sum([1 + len(grant.constraints or "") // _HEAVY for grant in grants])
-                store.grant_cache.put(on + name, number, made, key.name, weight)
+                store.grant_cache.put(on + name, tag, made, key.name, weight)
         lists = [grants for grants in found.values() if grants]
         return lists[0] if len(lists) == 1 else [grant for grants in lists for grant in grants]
 

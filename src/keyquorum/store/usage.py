@@ -4,7 +4,6 @@
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from keyquorum.store import schema
 from keyquorum.store.engine import Transaction
@@ -32,7 +31,7 @@ def record(txn: Transaction, uses: list[Use]) -> None:
     """Keep each use that is later than what is known of its key. Uses of keys that are gone meanwhile are dropped."""
     given = {name: sa.bindparam(f"use_{name}", type_=_USAGE.c[name].type) for name in Use._fields}
     living = sa.exists().where(schema.keys.c.key_id == given["key_id"], schema.keys.c.region == given["region"])
-    statement = insert(_USAGE).from_select(list(Use._fields), sa.select(*given.values()).where(living))
+    statement = txn.upsert(_USAGE).from_select(list(Use._fields), sa.select(*given.values()).where(living))
     later = {name: statement.excluded[name] for name in ("operation", "used_at", "event_id", "request_id")}
     statement = statement.on_conflict_do_update(
         index_elements=["key_id", "region"], set_=later, where=statement.excluded.used_at > _USAGE.c.used_at

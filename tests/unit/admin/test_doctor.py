@@ -68,7 +68,7 @@ def used(service: Service, name: str, when: float) -> None:
 
 
 def test_a_data_directory_that_is_well(data: Path) -> None:
-    assert examine(data) == []
+    assert examine(Settings(data=data)) == []
     result = CliRunner().invoke(main, ("doctor", "--data", str(data)))
     assert (result.exit_code, result.stdout) == (0, "Nothing is wrong.\n")
 
@@ -77,7 +77,7 @@ def test_what_is_open_to_others(data: Path) -> None:
     data.chmod(0o750)
     DataDirectory(data).audit.chmod(0o701)
     DataDirectory(data).seal_key.chmod(0o640)
-    directory, audit, seal = examine(data)
+    directory, audit, seal = examine(Settings(data=data))
     assert directory == f"The directory {data} is open to others; its mode should be 0700."
     assert f"{data}/audit is open to others" in audit
     assert "the seal key file" in seal
@@ -86,7 +86,7 @@ def test_what_is_open_to_others(data: Path) -> None:
 
 
 def test_no_data_directory(tmp_path: Path) -> None:
-    [finding] = examine(tmp_path / "absent")
+    [finding] = examine(Settings(data=tmp_path / "absent"))
     assert "there is no database in" in finding
     assert not (tmp_path / "absent").exists()
 
@@ -94,37 +94,37 @@ def test_no_data_directory(tmp_path: Path) -> None:
 def test_the_roots_access_key_in_use(service: Service, data: Path) -> None:
     now = time.time()
     used(service, ROOT, now + 10 * DAY)
-    [finding] = examine(data, now + 10 * DAY + 7200)
+    [finding] = examine(Settings(data=data), now + 10 * DAY + 7200)
     assert "was last used 2 hours ago. It is for set-up: make a user" in finding
-    assert examine(data, now + 12 * DAY) == []  # not in the last day
+    assert examine(Settings(data=data), now + 12 * DAY) == []  # not in the last day
     used(service, ROOT, now + 3600)
 
 
 def test_the_roots_access_key_on_the_first_day(service: Service, data: Path) -> None:
     now = time.time()
     used(service, ROOT, now)
-    assert examine(data, now + 3600) == []
+    assert examine(Settings(data=data), now + 3600) == []
 
 
 def test_access_keys_that_nobody_uses(service: Service, data: Path) -> None:
     now = time.time()
-    [finding] = examine(data, now + 91 * DAY)
+    [finding] = examine(Settings(data=data), now + 91 * DAY)
     assert f"AKIAALICE00000000000 of arn:aws:iam::{ACCOUNT}:user/alice was never used" in finding
     used(service, "alice", now + 50 * DAY)
-    assert examine(data, now + 91 * DAY) == []
-    [finding] = examine(data, now + 141 * DAY)
+    assert examine(Settings(data=data), now + 91 * DAY) == []
+    [finding] = examine(Settings(data=data), now + 141 * DAY)
     assert "was last used 91 days ago" in finding
 
 
 def test_old_access_keys(service: Service, data: Path) -> None:
     now = time.time() + 366 * DAY
     used(service, "alice", now)
-    findings = examine(data, now)
+    findings = examine(Settings(data=data), now)
     assert [f"is {366} days old: replace it." in finding for finding in findings] == [True, True]
     alice, [key] = principals(service)["alice"]
     with service.database.write() as txn:
         service.store.access_keys.set_status(txn, key, alice, "Inactive")
-    [finding] = examine(data, now)
+    [finding] = examine(Settings(data=data), now)
     assert "alice" not in finding
 
 
@@ -135,7 +135,7 @@ def test_policies_that_name_who_is_gone(service: Service, data: Path) -> None:
         service.store.identities.delete(txn, alice)
         again = Principal("AIDAAGAIN", ACCOUNT, USER, "alice", created_at=time.time())
         service.store.identities.insert(txn, again)
-    findings = examine(data)
+    findings = examine(Settings(data=data))
     key_policy = f"The key policy of key hers (us-east-1, account {ACCOUNT})"
     trust_policy = f"The trust policy of role arn:aws:iam::{ACCOUNT}:role/worker"
     assert [finding.partition(alice.arn)[0] for finding in findings] == [
@@ -151,6 +151,6 @@ def test_rows_and_records_that_somebody_else_wrote(service: Service, data: Path)
     file.write_bytes(file.read_bytes() + b'{"eventName":"Forged"}\n')
     with service.database.write() as txn:
         txn.connection.exec_driver_sql("UPDATE key_policies SET document = '{}'")
-    findings = examine(data)
+    findings = examine(Settings(data=data))
     assert any("The database is not what keyquorum wrote: a row of key_policies" in finding for finding in findings)
     assert any("The audit log is not as it was written: 0.jsonl:1" in finding for finding in findings)

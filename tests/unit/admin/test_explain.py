@@ -117,7 +117,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def store(data: Path) -> Iterator[Store]:
-    with offline.reading(data) as opened:
+    with offline.reading(Settings(data=data)) as opened:
         yield opened.store
 
 
@@ -287,7 +287,7 @@ def simulate(data: Path, who: str, *actions: str, **members: Any) -> list[dict[s
     request = iam_api.SimulatePrincipalPolicyRequest(
         policy_source_arn=f"{IAM}:{who}", action_names=list(actions), **members
     )
-    with offline.opened(data, None) as send:
+    with offline.opened(Settings(data=data), None) as send:
         results: list[dict[str, Any]] = client.call("SimulatePrincipalPolicy", request, send)["EvaluationResults"]
     return results
 

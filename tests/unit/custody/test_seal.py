@@ -2,13 +2,14 @@
 """The seal key file and the root key behind it."""
 
 import os
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from keyquorum.custody.root import RootKey
-from keyquorum.custody.seal import KeySeal, SealError, create_key_file, read_key_file
+from keyquorum.custody.seal import RECOVERY, FileSeal, KeySeal, SealError, create_key_file, read_key_file
 from keyquorum.errors import IntegrityError
 
 
@@ -75,21 +76,61 @@ def test_a_file_that_only_its_owner_can_read_will_do(tmp_path: Path) -> None:
 
 def test_a_sealed_root_key_opens_under_its_seal_alone_and_undamaged() -> None:
     seal, root = KeySeal(bytes(32)), RootKey.generate()
-    sealed = seal.seal(root)
-    assert seal.open(sealed) == root
+    row = seal.seal(root)
+    sealed = row.sealed
+    assert seal.open(row) == root
     assert root not in sealed
-    assert seal.seal(root) != sealed
+    assert seal.seal(root).sealed != sealed
     with pytest.raises(SealError):
-        KeySeal(b"\1" + bytes(31)).open(sealed)
+        KeySeal(b"\1" + bytes(31)).open(row)
     for position in range(len(sealed)):
         damaged = bytearray(sealed)
         damaged[position] ^= 1
         with pytest.raises(SealError) as caught:
-            seal.open(bytes(damaged))
+            seal.open(row._replace(sealed=bytes(damaged)))
         assert root.hex() not in str(caught.value)
     for length in (0, 1, 23, 24, 39, len(sealed) - 1):
         with pytest.raises(SealError):
-            seal.open(sealed[:length])
+            seal.open(row._replace(sealed=sealed[:length]))
+
+
+def test_what_a_row_says_of_itself_is_sealed_with_it() -> None:
+    """Its kind, its parameters, and whether it is for use or for recovery."""
+    seal, root = KeySeal(bytes(32)), RootKey.generate()
+    row = seal.seal(root)
+    for changed in (
+        row._replace(parameters='{"a":1}'),
+        row._replace(parameters=None),
+        row._replace(kind=None, parameters=None),  # as a row was before there were kinds
+        row._replace(kind="shamir"),
+    ):
+        with pytest.raises(SealError):
+            seal.open(changed)
+    with pytest.raises(SealError):
+        seal.open(row, RECOVERY)
+    with pytest.raises(SealError):
+        seal.open(seal.seal(root, RECOVERY))
+    assert seal.open(seal.seal(root, RECOVERY), RECOVERY) == root
+
+
+def test_a_rotation_that_died_leaves_a_key_file_that_opens(tmp_path: Path) -> None:
+    """The next key is beside the one in use from before the change to after it."""
+    path = tmp_path / "seal.key"
+    create_key_file(path)
+    seal, root = FileSeal(path), RootKey.generate()
+    before = seal.seal(root)
+    create_key_file(seal.next)
+    after = FileSeal(seal.next).seal(root)
+    assert seal.open(before) == root
+    assert seal.open(after) == root
+    seal.next.unlink()
+    with pytest.raises(SealError):
+        seal.open(after)
+
+
+def test_a_root_key_is_not_pickled_but_for_a_worker() -> None:
+    with pytest.raises(TypeError):
+        pickle.dumps(RootKey(bytes(32)))
 
 
 def test_each_purpose_has_a_key_of_its_own() -> None:

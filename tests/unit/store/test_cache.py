@@ -13,7 +13,8 @@ from keyquorum.model import Alias, Key, KeyRecord, key_name
 from keyquorum.store import schema
 from keyquorum.store.cache import Cache
 from keyquorum.store.engine import generation_of
-from keyquorum.store.generations import Generations
+from keyquorum.store.generations import Generations, Tag
+from keyquorum.store.sqlite import SQLite
 from keyquorum.store.store import CachedView, Store
 
 NAME = key_name("key-one", REGION)
@@ -108,7 +109,7 @@ def test_a_key_loaded_before_the_change_and_cached_after_it(two: Two) -> None:
     """A thread that was slow to put what it had read must not bring back the past."""
     number, record = load(two.there)
     describe(two.here, two.key, "new")
-    two.there.key_cache.put(NAME, number, record)
+    two.there.key_cache.put(NAME, Tag(number), record)
     assert two.there.key_cache.get(NAME) is None
     assert seen(two.there) == "new"
 
@@ -143,8 +144,7 @@ def test_a_database_that_is_older_than_the_counters_meets_them(two: Two) -> None
 
 def put_number(store: Store, number: int) -> None:
     """By hand, behind the server's back."""
-    with store.database._engine.begin() as connection:
-        connection.execute(schema.generation.update().values(value=number))
+    store.database.execute_script(lambda c: c.execute(schema.generation.update().values(value=number)))
 
 
 @pytest.mark.parametrize("number", [0, 10**9])
@@ -186,8 +186,7 @@ def test_a_key_that_was_deleted_after_the_number_was_put_is_used_by_nobody(two: 
 @pytest.mark.parametrize("number", [-5, 2**62, 2**63 - 1, "'x'", "''", "1.5", "x'01'"])
 def test_a_number_that_can_be_none_is_not_believed(two: Two, number: object) -> None:
     assert seen(two.there) == ""
-    with two.here.database._engine.begin() as connection:
-        connection.exec_driver_sql(f"UPDATE generation SET value = {number}")
+    two.here.database.execute_script(lambda c: c.exec_driver_sql(f"UPDATE generation SET value = {number}"))
     with pytest.raises(IntegrityError):
         describe(two.here, two.key, "new")
     two.there.clear()
@@ -242,7 +241,7 @@ def test_counters_that_were_removed_are_made_again_and_shared(two: Two, tmp_path
 
 def test_what_was_loaded_by_the_old_counters_is_not_kept_by_the_new(two: Two, tmp_path: Path) -> None:
     number, record = load(two.there)
-    two.there.key_cache.put(NAME, number, record)
+    two.there.key_cache.put(NAME, Tag(number), record)
     replace_counters(tmp_path)
     two.there.database.generations.follow()
     assert two.there.key_cache.get(NAME) is None
@@ -265,6 +264,7 @@ def test_a_key_whose_database_is_gone_is_served_from_the_cache_or_not_at_all(tmp
         store = Store(opened, MAC)
         insert_key(store, keyring(), "key-one")
         assert seen(store) == ""
+        assert isinstance(opened, SQLite)
         opened._engine.dispose()
         (tmp_path / "keyquorum.db").write_bytes(b"not a database" * 1000)
         assert seen(store, may_block=False) == ""
@@ -279,7 +279,7 @@ def test_a_key_whose_database_is_gone_is_served_from_the_cache_or_not_at_all(tmp
 def filled(bound: int, names: int) -> Cache[int]:
     cache: Cache[int] = Cache(Generations(None), bound)
     for number in range(names):
-        cache.put(f"name-{number}", 0, number)
+        cache.put(f"name-{number}", Tag(0), number)
     return cache
 
 
@@ -293,7 +293,7 @@ def test_a_sweep_forgets_what_is_stale() -> None:
     generations = Generations(None)
     cache: Cache[int] = Cache(generations, 10)
     for name in ("a", "b", "c"):
-        cache.put(name, 5, 0)
+        cache.put(name, Tag(5), 0)
     generations.mark({Generations.slot("b")}, 6)
     assert "b" in cache
     cache.sweep()

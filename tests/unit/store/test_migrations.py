@@ -17,11 +17,12 @@ from keyquorum.errors import DependencyTimeoutException
 from keyquorum.store import migrate, schema
 from keyquorum.store.engine import Database
 from keyquorum.store.generations import Generations
+from keyquorum.store.sqlite import SQLite
 
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Database]:
-    database = Database(tmp_path / "keyquorum.db", Generations(tmp_path / "generations"))
+    database = SQLite(tmp_path / "keyquorum.db", Generations(tmp_path / "generations"))
     yield database
     database.close()
 
@@ -67,7 +68,7 @@ def numbers(database: Database) -> list[int]:
 def test_the_scripts_make_the_schema(tmp_path: Path) -> None:
     shapes = []
     for name, action in (("a", migrate.create), ("b", migrate.run_scripts)):
-        database = Database(tmp_path / name, Generations(None))
+        database = SQLite(tmp_path / name, Generations(None))
         shapes.append(shape_after(database, action))
         assert numbers(database) == [0]
         with database.read() as connection:
@@ -125,6 +126,7 @@ def test_a_database_of_a_newer_program_is_refused_and_left_alone(opened: Databas
     migrate.upgrade(opened)
     with opened.write() as txn:
         txn.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        txn.connection.exec_driver_sql("UPDATE schema_compatibility SET oldest = '9998'")
     with pytest.raises(migrate.SchemaError, match=r"schema 9999.*a newer version wrote it"):
         migrate.upgrade(opened)
     assert numbers(opened) == [1]
@@ -139,7 +141,7 @@ def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path,
     for statement in statements:
         other.execute(statement)
     other.close()
-    database = Database(path, Generations(None))
+    database = SQLite(path, Generations(None))
     with pytest.raises(migrate.SchemaError, match="not keyquorum's"):
         migrate.upgrade(database)
     with database.read() as connection:
@@ -178,7 +180,7 @@ def test_a_view_in_a_new_file_is_refused_before_there_is_a_table(opened: Databas
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "keyquorum.db"
     path.write_bytes(b"-- not SQLite --" * 64)
-    database = Database(path, Generations(None))
+    database = SQLite(path, Generations(None))
     with pytest.raises(DependencyTimeoutException):
         migrate.upgrade(database)
     database.close()
@@ -186,7 +188,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 
 
 def test_several_start_on_one_new_file_at_once(tmp_path: Path) -> None:
-    databases = [Database(tmp_path / "keyquorum.db", Generations(tmp_path / "generations")) for _ in range(4)]
+    databases = [SQLite(tmp_path / "keyquorum.db", Generations(tmp_path / "generations")) for _ in range(4)]
     with ThreadPoolExecutor(len(databases)) as pool:
         list(pool.map(migrate.upgrade, databases))
     for database in databases:

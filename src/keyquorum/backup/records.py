@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The audit records of backups and restores. Each names the backup; that of a restore also says where the audit log
+ended that the backup knew of, so that the new one is seen to follow it."""
+
+import os
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from keyquorum.audit.record import AdditionalData, Identity, Record, encode, time_of
+from keyquorum.config import Settings
+from keyquorum.layout import DataDirectory, Endpoint
+from keyquorum.recording import new_id
+
+_SOURCE: Final = "kms.amazonaws.com"
+_INTERNAL: Final = "AWS Internal"
+
+
+class Entry(NamedTuple):
+    event_id: str
+    record: bytes
+
+
+def entry(name: str, settings: Settings, now: float, details: dict[str, Any], *, read_only: bool) -> Entry:
+    account, region = _place(settings)
+    second, milliseconds = time_of(now)
+    event_id = new_id()
+    record = Record(
+        user_identity=Identity(account_id=account, invoked_by=_INTERNAL),
+        event_time=second,
+        event_source=_SOURCE,
+        event_name=name,
+        aws_region=region,
+        source_address="command line",
+        user_agent=f"keyquorum (uid {os.getuid()})",
+        request_id=new_id(),
+        event_id=event_id,
+        read_only=read_only,
+        resources=[],
+        event_type="AwsServiceEvent",
+        recipient_account_id=account,
+        service_event_details=details,
+        additional_event_data=AdditionalData(milliseconds),
+    )
+    return Entry(event_id, encode(record))
+
+
+def _place(settings: Settings) -> tuple[str, str]:
+    """Account and Region of the server that was last started on the data directory, or of the settings."""
+    if settings.data is not None:
+        try:
+            endpoint = msgspec.json.decode(DataDirectory(settings.data).endpoint.read_bytes(), type=Endpoint)
+        except (OSError, msgspec.DecodeError):
+            pass
+        else:
+            return endpoint.account, endpoint.region
+    return settings.account, settings.region
