@@ -190,10 +190,13 @@ class Pipeline:
             raise ValidationException("Recipient is not supported: this server attests no enclaves.")
         view = CachedView(self._services.store, may_block=call.may_wait)
         if not operation.changes:
-            response = self._run(operation, call, request, trace, self._decide(operation, call, request, trace, view))
-            if operation.computes(request) and self._renewed(call):
-                self._decide(operation, call, request, trace, view)
-            return response
+            keys = self._decide(operation, call, request, trace, view)
+            try:
+                return self._run(operation, call, request, trace, keys)
+            finally:
+                # Whatever it came to, it may have taken long.
+                if operation.computes(request) and self._renewed(call):
+                    self._decide(operation, call, request, trace, view)
         if operation.prepare is not None:
             # What takes long is done for a caller who is authorized, and before the database is locked.
             call.prepared = operation.prepare(call, request, self._decide(operation, call, request, trace, view))

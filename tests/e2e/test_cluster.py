@@ -129,6 +129,7 @@ def test_a_node_without_its_database_says_so_and_is_well_again_when_that_is_back
     link.close()
 
 
+DRY_RUN = "DryRunOperationException"
 TIMED_OUT = "The system timed out while trying to fulfill the request. You can retry the request."
 
 
@@ -176,3 +177,4 @@ def test_what_computes_for_longer_than_a_lease_is_answered(nodes: list[Node]) ->
     key_id = kms.create_key()["KeyMetadata"]["KeyId"]
     for _ in range(4):
         assert kms.generate_data_key_pair(KeyId=key_id, KeyPairSpec="RSA_4096")["PrivateKeyPlaintext"]
+        assert code_of(kms.generate_data_key_pair, KeyId=key_id, KeyPairSpec="RSA_4096", DryRun=True) == DRY_RUN

@@ -108,6 +108,7 @@ def test_the_id_of_a_deleted_key_is_never_given_again(keyquorum: Server) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite
 def test_a_production_server_deletes_by_itself(start: Callable[..., Production], tmp_path: Path) -> None:
     """The date of the seed comes while the server runs; it is restarted in between."""
     seed = tmp_path / "seed.toml"

@@ -5,8 +5,10 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -168,6 +170,15 @@ def test_dashboard_and_alerts_name_what_there_is(server: Production) -> None:
         assert rule["labels"]["severity"] in ("page", "ticket")
     page = (DEPLOY.parent / "docs" / "operate" / "monitoring.md").read_text()
     assert {rule["alert"] for rule in rules} == set(re.findall(r"^\| `(Keyquorum\w+)` \|", page, re.MULTILINE))
+
+
+def test_promtool_takes_rules_and_metrics(server: Production) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not here")
+    subprocess.run([promtool, "check", "rules", DEPLOY / "alerts.yml"], check=True)
+    ran = subprocess.run([promtool, "check", "metrics"], input=Scrape(server).text, text=True, capture_output=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
 
 def test_without_the_option_there_is_no_port(start_dev: Callable[..., Program]) -> None:

@@ -235,7 +235,7 @@ def code_of(call: Any, **arguments: Any) -> str:
 def behind_its_back(database: Path) -> Iterator[Any]:
     """A connection to a server's database, as anyone has it who can reach it; ``BEGIN IMMEDIATE`` takes its write lock.
     ``database`` is where SQLite's file is, or would be."""
-    url = url_of(database.parent)
+    url = None if database.exists() else url_of(database.parent)
     if url is not None:
         with psycopg.connect(url, autocommit=True) as shared:
             yield _InTheWordsOfSQLite(shared)

@@ -32,6 +32,13 @@ def url_of(data: Path) -> str | None:
     return _urls[data]
 
 
+def lend(data: Path, to: Path) -> None:
+    """Let another data directory have the same database, where it is not a file in there."""
+    url = url_of(data)
+    if url is not None:
+        _urls[to.absolute()] = url
+
+
 def settings(chosen: Settings) -> Settings:
     """The settings with the database of their data directory."""
     if chosen.data is None or chosen.database is not None:
