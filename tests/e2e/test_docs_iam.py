@@ -26,7 +26,7 @@ def test_the_commands_do_what_the_page_shows(start: Callable[..., Production], t
         PAGE,
         directory,
         {
-            **environment(),
+            **environment(("--data", str(server.data))),
             "HOME": str(directory),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "KEYQUORUM_DATA": str(server.data),

@@ -20,7 +20,7 @@ from sigv4_requests import ACCESS_KEY_ID, received, signed_by_botocore
 
 from keyquorum.app import Service
 from keyquorum.config import Settings
-from keyquorum.errors import KMSInternalException, WouldBlock
+from keyquorum.errors import WouldBlock
 from keyquorum.model import Answer, HttpRequest
 
 ACCOUNT = "111122223333"
@@ -266,6 +266,6 @@ def test_a_stranger_cannot_fill_the_log_with_our_errors(broken: Service, caplog:
         http = HttpRequest(request.method, request.target, headers, request.body, "192.0.2.1")
         answer = broken.pipeline.answer(http, may_block=True)
         assert (answer.status, answer.record) == (500, None)
-    assert broken.refusals.counts == {KMSInternalException.__name__: 200}
+    assert not broken.refusals.counts  # it is not known that their authentication is what failed
     assert 1 <= caplog.text.count("Traceback (most recent call last)") <= 20
     assert len(caplog.records) < 100
