@@ -16,7 +16,7 @@ from keyquorum.config import Settings
 from keyquorum.custody.seal import SealError
 from keyquorum.errors import IntegrityError
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("seals")]
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("seals")]
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,7 @@ _ADMIN: Final = "postgres"
 _PLACES: Final = "/usr/lib/postgresql/*/bin"  # Debian's, one for each version
 _FAST: Final = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
 _SETTINGS: Final = ("max_connections=200", "listen_addresses=127.0.0.1", "max_prepared_transactions=5")
+_PREFIX: Final = "keyquorum-postgres-"
 _numbers: Final = itertools.count(1)
 
 
@@ -43,7 +44,9 @@ class Postgres:
         self._binaries = binaries
         # Its programs refuse to run as root.
         self._user = pwd.getpwnam("postgres") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
-        self.directory = Path(tempfile.mkdtemp(prefix="keyquorum-postgres-"))
+        _sweep()
+        self.directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        (self.directory / "owner").write_text(str(os.getpid()))
         os.chown(self.directory, self._user.pw_uid, self._user.pw_gid)
         self._settings = (*_SETTINGS, *(() if durable else _FAST))
         password = self.directory / "password"
@@ -163,6 +166,17 @@ class Postgres:
             "AND pid <> pg_backend_pid()"
         )
         return len(found)
+
+
+def _sweep() -> None:
+    """End the servers of tests that were killed, and could not end them."""
+    for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError, ValueError):
+            if Path(f"/proc/{int((directory / 'owner').read_text())}").exists():
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                os.kill(int((directory / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _children(pid: int) -> list[str]:

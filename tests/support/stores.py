@@ -5,6 +5,7 @@ PostgreSQL database that belongs to the data directory."""
 import dataclasses
 import os
 import socket
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from keyquorum.config import Settings
 
 _CHOICE: Final = "KEYQUORUM_TEST_DATABASE"
 _urls: Final[dict[Path, str]] = {}
+_making: Final = threading.Lock()
 
 
 def on_postgresql() -> bool:
@@ -26,10 +28,11 @@ def url_of(data: Path) -> str | None:
     if not on_postgresql():
         return None
     data = data.absolute()
-    if data not in _urls:
-        server = postgres.server()
-        _urls[data] = server.url(server.create())
-    return _urls[data]
+    with _making:
+        if data not in _urls:
+            server = postgres.server()
+            _urls[data] = server.url(server.create())
+        return _urls[data]
 
 
 def lend(data: Path, to: Path) -> None:

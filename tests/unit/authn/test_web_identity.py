@@ -28,6 +28,13 @@ NOW = time.time()
 NO_JWT = "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)"
 
 
+@pytest.fixture(autouse=True)
+def _a_test_begins_now() -> None:
+    """Tokens are of the moment, and this module may have been imported long ago."""
+    global NOW
+    NOW = time.time()
+
+
 def accept(text: str, keys: list[dict[str, Any]] | None = None, clients: tuple[str, ...] = (AUDIENCE,)) -> WebIdentity:
     found = read(text)
     verify(found, ISSUER.keys if keys is None else keys)
