@@ -50,6 +50,7 @@ def test_a_schema_that_is_not_ours(start: Start) -> None:
     until_told(server, 200)
 
 
+@pytest.mark.sqlite
 def test_a_damaged_database(start: Start) -> None:
     server = start()
     with behind_its_back(server.database) as database:

@@ -22,7 +22,7 @@ _MODULES: Final = sorted(
     if not path.stem.removeprefix("test_").startswith(_OWN)
 )
 #: Module -> how many of its tests are about SQLite's files.
-_SQLITE: Final = {"deletion_e2e": 1, "secrets_e2e": 1}
+_SQLITE: Final = {"deletion_e2e": 1, "readiness": 1, "secrets_e2e": 1}
 
 
 @pytest.mark.parametrize("module", _MODULES)
