@@ -2,7 +2,6 @@
 """Backups and rotations of the keyring key by the program itself, beside servers that run; and the pages about them."""
 
 import base64
-import os
 import shutil
 import subprocess
 import sys
@@ -159,15 +158,4 @@ def test_the_commands_do_what_the_page_shows(start: Start, tmp_path: Path, name:
     server.client().create_key()
     directory = tmp_path / "shell"
     directory.mkdir()
-    ran = console.run(
-        page,
-        directory,
-        {
-            **environment(),
-            "HOME": str(directory),
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "KEYQUORUM_DATA": str(server.data),
-        },
-    )
-    assert "\n\n".join(problem for one in ran if (problem := one.problem)) == ""
-    assert len(ran) == len(console.commands(page))
+    console.hold(page, directory, {**environment(), "KEYQUORUM_DATA": str(server.data)})

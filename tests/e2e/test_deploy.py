@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tomllib
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 from servers import environment
+from stores import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -89,7 +89,7 @@ def test_the_images_command_serves_and_is_healthy(tmp_path: Path) -> None:
     variables = image_environment(tmp_path)
     tls = Path(variables["KEYQUORUM_TLS_CERT"]).parent
     make_certificate(tls)
-    variables |= {"KEYQUORUM_HOST": "127.0.0.1", "KEYQUORUM_PORT": "0", "KEYQUORUM_METRICS_PORT": str(free_port())}
+    variables |= {"KEYQUORUM_HOST": "127.0.0.1", "KEYQUORUM_PORT": "0", "KEYQUORUM_METRICS_PORT": free_port()}
     with served(*command_of_the_image(), variables=variables, logs=tmp_path):
         _, _, script = yaml.safe_load(last("HEALTHCHECK").partition("CMD")[2])
         script = script.replace("9085", variables["KEYQUORUM_METRICS_PORT"])
@@ -216,11 +216,6 @@ def make_certificate(directory: Path) -> None:
     shutil.copy(made / "server.pem", directory / "tls.crt")
     shutil.copy(made / "server.key", directory / "tls.key")
     (directory / "tls.key").chmod(0o600)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """docs/iam.md: its commands work as shown, and what it lists is what there is."""
 
-import os
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,18 +20,8 @@ def test_the_commands_do_what_the_page_shows(start: Callable[..., Production], t
     server = start()
     directory = tmp_path / "shell"
     directory.mkdir()
-    ran = console.run(
-        PAGE,
-        directory,
-        {
-            **environment(("--data", str(server.data))),
-            "HOME": str(directory),
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "KEYQUORUM_DATA": str(server.data),
-        },
-    )
-    assert "\n\n".join(problem for one in ran if (problem := one.problem)) == ""
-    assert len(ran) == len(console.commands(PAGE))
+    variables = {**environment(("--data", str(server.data))), "KEYQUORUM_DATA": str(server.data)}
+    console.hold(PAGE, directory, variables)
 
 
 def test_the_page_lists_every_operation() -> None:

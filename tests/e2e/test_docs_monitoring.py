@@ -4,7 +4,6 @@
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import console
@@ -29,18 +28,7 @@ def _need_curl() -> None:
 def test_the_commands_do_what_the_page_shows(name: str, tmp_path: Path) -> None:
     _need_curl()
     page = (DOCS / f"{name}.md").read_text(encoding="utf-8")
-    ran = console.run(
-        page,
-        tmp_path,
-        {
-            **environment(),
-            "HOME": str(tmp_path),
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "KEYQUORUM_PORT": "0",
-        },
-    )
-    assert "\n\n".join(problem for one in ran if (problem := one.problem)) == ""
-    assert len(ran) == len(console.commands(page))
+    console.hold(page, tmp_path, {**environment(), "KEYQUORUM_PORT": "0"})
 
 
 def test_the_page_lists_the_quotas() -> None:

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """docs/operate/: installation, configuration and TLS work as shown, and the table of options is that of the program."""
 
-import os
 import runpy
-import sys
 from pathlib import Path
 
 import console
@@ -18,10 +16,7 @@ PAGES = ROOT / "docs" / "operate"
 @pytest.mark.parametrize("name", ["install", "configuration", "tls"])
 def test_the_commands_do_what_the_page_shows(name: str, tmp_path: Path) -> None:
     page = (PAGES / f"{name}.md").read_text(encoding="utf-8")
-    variables = {"HOME": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    ran = console.run(page, tmp_path, {**environment(), **variables})
-    assert "\n\n".join(problem for one in ran if (problem := one.problem)) == ""
-    assert len(ran) == len(console.commands(page)) > 0
+    console.hold(page, tmp_path, environment())
 
 
 def test_the_table_of_options_is_current() -> None:

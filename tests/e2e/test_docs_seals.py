@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """docs/operate/seals.md: its commands work as shown."""
 
-import os
-import sys
 from pathlib import Path
 
 import console
@@ -19,16 +17,5 @@ def test_the_commands_do_what_the_page_shows(tmp_path: Path) -> None:
     (tmp_path / "tokens").mkdir()
     configuration = tmp_path / "softhsm2.conf"
     configuration.write_text(f"directories.tokendir = {tmp_path / 'tokens'}\n")
-    ran = console.run(
-        PAGE,
-        tmp_path,
-        {
-            **environment(),
-            "HOME": str(tmp_path),
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "SOFTHSM2_CONF": str(configuration),
-            "KEYQUORUM_PORT": "0",
-        },
-    )
-    assert "\n\n".join(problem for one in ran if (problem := one.problem)) == ""
-    assert len(ran) == len(console.commands(PAGE))
+    variables = {"SOFTHSM2_CONF": str(configuration), "KEYQUORUM_PORT": "0"}
+    console.hold(PAGE, tmp_path, {**environment(), **variables})

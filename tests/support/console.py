@@ -6,8 +6,10 @@ page shows under their names, such as ``trust.json``:, and holds the output to w
 whose output begins like a refusal must fail; all others must succeed.
 """
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -71,3 +73,12 @@ def run(page: str, directory: Path, environment: dict[str, str]) -> list[Ran]:
     parts = re.split(rf"^{_MARK} (\d+)\n", done.stdout, flags=re.MULTILINE)
     # A shell that ended early leaves the rest untold.
     return [Ran(*told) for told in zip(listed, parts[::2], map(int, parts[1::2]), strict=False)]
+
+
+def hold(page: str, directory: Path, environment: dict[str, str], *, programs: str = "") -> None:
+    """Every command of the page does what it shows, in a home directory of its own. ``programs``: another directory to
+    look for programs in."""
+    path = ":".join(filter(None, (str(Path(sys.executable).parent), programs, os.environ["PATH"])))
+    ran = run(page, directory, {**environment, "HOME": str(directory), "PATH": path})
+    assert "\n\n".join(problem for one in ran if (problem := one.problem)) == ""
+    assert len(ran) == len(commands(page)) > 0

@@ -54,6 +54,8 @@ class Database(ABC):
 
     #: Whether nodes share it that share no memory, and an older schema is the operator's to upgrade.
     shared: ClassVar[bool] = False
+    #: What the driver raises by itself, where SQLAlchemy is not between: of a connection that could not be made.
+    driver_error: ClassVar[type[Exception]]
 
     def __init__(self, generations: Generations, timeout: float) -> None:
         self.path: Path | None = None
@@ -109,7 +111,7 @@ class Database(ABC):
             # No statement of this program breaks a constraint on rows that this program wrote. The driver's error would
             # show the row's values, to whoever sees where this came from.
             raise IntegrityError("a row stands in the way of a change") from None
-        except (sa.exc.DatabaseError, sa.exc.TimeoutError) as error:
+        except (sa.exc.DatabaseError, sa.exc.TimeoutError, self.driver_error) as error:
             raise unavailable(_said(error)) from error
 
     @abstractmethod

@@ -92,6 +92,7 @@ class PostgreSQL(Database):
     wait for a lock, a connection, or the answer to a statement. ``pool``: how many connections read at once."""
 
     shared: ClassVar[bool] = True
+    driver_error: ClassVar[type[Exception]] = psycopg.Error
 
     def __init__(self, conninfo: str, generations: Generations, timeout: float = 5.0, pool: int = POOL) -> None:
         """Connects to nothing yet. Raises ValueError for what libpq does not understand."""
@@ -132,14 +133,6 @@ class PostgreSQL(Database):
         connection = _Connection.connect(self.conninfo, options=_options(given, self._timeout, rest))
         connection.limit = self._timeout + _GRACE
         return connection
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        with super()._translated():
-            try:
-                yield
-            except psycopg.Error as error:  # of a connection that could not be made
-                raise unavailable(f"{type(error).__name__}: {error.diag.message_primary or error}") from error
 
     def _reading(self) -> sa.Connection:
         return self._readers.connect()

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool
 
 from keyquorum.store import schema
-from keyquorum.store.engine import Database, unavailable
+from keyquorum.store.engine import Database
 from keyquorum.store.generations import Generations
 
 _BEGIN: Final = "sqlite_begin"
@@ -26,6 +26,8 @@ _FOREIGN: Final = "SELECT 1 FROM sqlite_master WHERE type NOT IN ('table', 'inde
 
 class SQLite(Database):
     """A database in a file, or in memory where ``path`` is None. ``timeout``: seconds to wait for a lock."""
+
+    driver_error: ClassVar[type[Exception]] = sqlite3.DatabaseError
 
     def __init__(self, path: Path | None, generations: Generations, timeout: float = 5.0) -> None:
         super().__init__(generations, timeout)
@@ -58,14 +60,6 @@ class SQLite(Database):
             _switch_to_wal(connection, self._timeout)
             connection.execute("PRAGMA synchronous=FULL")
         return connection
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        with super()._translated():
-            try:
-                yield
-            except sqlite3.DatabaseError as error:  # of a connection that could not be made
-                raise unavailable(f"{type(error).__name__}: {error}") from error
 
     def _reading(self) -> sa.Connection:
         return self._engine.connect()
