@@ -139,3 +139,7 @@ def test_clients_are_told_of_a_full_disk(disk: Path, tmp_path: Path) -> None:
     assert server.signed("Encrypt", encrypt).status == 200
     server.stop()
     run("audit", "verify", "--data", str(server.data))
+    # What is said of a full disk must not fill the one that the server's own log is on.
+    said = server.stderr.read_text()
+    assert "answers withheld: The audit log cannot be written" in said
+    assert "Traceback" not in said

@@ -54,7 +54,9 @@ def numbers(server: Production, *queries: str) -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
+@pytest.mark.parametrize(
+    "how", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM], ids=lambda how: how.name
+)
 @pytest.mark.parametrize("released", [True, False], ids=["lock released", "lock held to the end"])
 def test_requests_that_wait_and_whose_clients_have_gone(
     start: Callable[..., Production], how: signal.Signals, released: bool

@@ -156,7 +156,7 @@ def test_what_waits_is_finished_and_what_is_idle_is_closed(start: Callable[..., 
 
 
 @pytest.mark.sqlite
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
 @pytest.mark.parametrize("how", ["second signal", "deadline"])
 def test_there_is_an_end_to_it(start: Callable[..., Production], how: str, workers: int) -> None:
     """The queue alone would take minutes: some sixteen at a time wait two seconds each for a lock that is never let go.

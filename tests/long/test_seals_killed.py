@@ -3,11 +3,13 @@
 new one, whole, and doing it again succeeds."""
 
 import base64
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -84,4 +86,8 @@ def test_killed_at_each_step(change: str, tmp_path: Path) -> None:
         else:
             pytest.fail(f"the change makes more calls of {call} than were tried")
     assert deaths > 8
+    run("seal", "migrate", *data, "--to", "passphrase", "--new-seal-passphrase", key)
+    records = [json.loads(line) for line in (tmp_path / "data/audit/0.jsonl").read_text().splitlines()]
+    changes = [record["serviceEventDetails"] for record in records if record["eventName"] != "InitializeSeal"]
+    assert all(later["sealBefore"] == earlier["seal"] for earlier, later in pairwise(changes))  # none is missing
     assert found == ({"file"} if change == "rotate" else {"file", "environment"})

@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 from postgres import binaries
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.suite, pytest.mark.timeout(1800)]
 
 _E2E: Final = Path(__file__).parents[1] / "e2e"
 _MODULES: Final = (
@@ -54,7 +54,17 @@ def test_two_nodes_behave_as_one_server(module: str) -> None:
     binaries()
     chosen = {**os.environ, "KEYQUORUM_TEST_DATABASE": "postgresql", "KEYQUORUM_TEST_NODES": "2"}
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(_E2E / f"test_{module}.py")],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-m",
+            "not long",
+            str(_E2E / f"test_{module}.py"),
+        ],
         env=chosen,
         capture_output=True,
         text=True,

@@ -17,6 +17,7 @@ from keyquorum.audit.verify import verify
 
 RECORDS = 10_000
 ROUNDS, IN_A_ROUND = 10, 100
+IN_SHORT = 3  # rounds of make test
 
 
 class Whole(NamedTuple):
@@ -46,7 +47,10 @@ def test_an_untouched_log_is_whole(whole: Whole) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(ROUNDS))
+@pytest.mark.parametrize(
+    "number",
+    [number if number < IN_SHORT else pytest.param(number, marks=pytest.mark.long) for number in range(ROUNDS)],
+)
 def test_random_manipulations_are_caught(whole: Whole, tmp_path: Path, number: int) -> None:
     """Against the exported checkpoints: 1,000 in all."""
     directory = copy(whole.directory, tmp_path / "log")
