@@ -4,10 +4,14 @@
 import http.client
 import json
 import os
+import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -297,9 +301,79 @@ def test_a_seal_is_exchanged_while_a_server_runs(begin: Callable[..., Sealable],
         Sealable(tmp_path)
     again = begin("--seal", "passphrase", *source)
     assert again.kms("--seal", "passphrase", *source).decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
+    # Beside the server's own records, in one log that is whole.
+    found = run("audit", "search", "--json", *data).stdout.splitlines()
+    changes = [json.loads(line) for line in found if 'Seal","awsRegion"' in line]
+    assert [(change["eventName"], change["serviceEventDetails"]) for change in changes] == [
+        ("RotateSeal", {"seal": "file", "sealBefore": "file"}),
+        ("MigrateSeal", {"seal": "passphrase", "sealBefore": "file", "removeOld": True}),
+    ]
+    assert "The log is whole." in run("audit", "verify", *data, "--seal", "passphrase", *source).stdout
+
+
+def test_a_seal_is_not_changed_without_its_record(tmp_path: Path) -> None:
+    """No record, no change: an audit directory that takes none."""
+    data = ("--data", str(tmp_path / "data"))
+    run("seal", "init", *data)
+    key = (tmp_path / "data" / "seal.key").read_bytes()
+    shutil.rmtree(tmp_path / "data" / "audit")
+    (tmp_path / "data" / "audit").write_text("")
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        run("seal", "rotate", *data)
+    assert "Traceback" not in caught.value.stderr
+    assert (tmp_path / "data" / "seal.key").read_bytes() == key
+    run("seal", "status", "--check", *data)
 
 
 def test_the_first_start_makes_only_a_key_file_by_itself(tmp_path: Path) -> None:
     for kind in ("shamir", "file,environment"):
         with pytest.raises(RefusedToStart, match="keyquorum seal init"):
             Sealable(tmp_path, "--seal", kind)
+
+
+def bring_by_command(share: str, *options: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "keyquorum", "unseal", *options],
+        input=share,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_shares_travel_by_tls_from_the_start(
+    workers: str, begin: Callable[..., Sealable], shares: list[str], tmp_path: Path
+) -> None:
+    """The certificate is shown before anything is open, and is checked before a share leaves."""
+    mine, strange = tmp_path / "mine", tmp_path / "strange"
+    for certs in (mine, strange):
+        run("tls", "dev-cert", str(certs))
+    tls = ("--tls-cert", str(mine / "server.pem"), "--tls-key", str(mine / "server.key"))
+    server = begin("--seal", "shamir", "--workers", workers, *tls)
+    assert server.url.startswith("https://")
+    with socket.create_connection((server.host, server.port), timeout=10) as plain:
+        plain.sendall(b"GET /v1/seal HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"threshold" not in plain.recv(1000)
+    for stranger in (("--url", server.url), ("--url", server.url, "--ca-bundle", str(strange / "ca.pem"))):
+        refused = bring_by_command(shares[0], *stranger)
+        assert (refused.returncode, "CERTIFICATE_VERIFY_FAILED" in refused.stderr) == (2, True), refused
+    there = ("--url", server.url, "--ca-bundle", str(mine / "ca.pem"))
+    for number in (0, 1):
+        assert f"{number + 1} of the 3 shares" in bring_by_command(shares[number], *there).stdout
+    # The server tells the command where its authority is, if that lies beside the certificate.
+    assert bring_by_command(shares[3], "--data", str(server.data)).stdout == "The server is unsealed.\n"
+    context = ssl.create_default_context(cafile=mine / "ca.pem")
+    while True:
+        try:
+            with urllib.request.urlopen(server.url + "/readyz", context=context, timeout=10) as answer:
+                assert answer.status == 200
+            break
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.05)
+    access = server.access(*by_hand(tmp_path, shares))
+    kms = client(server.url, "kms", access, verify=str(mine / "ca.pem"))
+    blob = kms.encrypt(KeyId=kms.create_key()["KeyMetadata"]["KeyId"], Plaintext=b"x")["CiphertextBlob"]
+    assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
+    assert "is not sealed" in bring_by_command(shares[3], *there).stdout

@@ -2,9 +2,9 @@
 """Databases, and a store with one of everything that it can hold."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import sqlalchemy as sa
@@ -14,6 +14,7 @@ from keyquorum.authz.authorize import AuthorizedKey, authorize
 from keyquorum.authz.decision import Decision, Reason, Source
 from keyquorum.authz.policy import default_key_policy
 from keyquorum.custody.root import RootKey
+from keyquorum.errors import IntegrityError
 from keyquorum.keyring import Keyring
 from keyquorum.model import (
     GROUP,
@@ -31,7 +32,7 @@ from keyquorum.model import (
     ResourcePolicy,
 )
 from keyquorum.store import migrate, schema
-from keyquorum.store.engine import Database
+from keyquorum.store.engine import Database, Transaction
 from keyquorum.store.generations import Generations
 from keyquorum.store.postgresql import PostgreSQL
 from keyquorum.store.rowmac import RowMAC
@@ -168,6 +169,47 @@ class Filled(NamedTuple):
     store: Store
     keyring: Keyring
     one: Key
+
+    @property
+    def on_postgresql(self) -> bool:
+        return self.store.database.shared
+
+
+class _Held:
+    """A database as one transaction sees it that never commits, whoever reads or writes."""
+
+    def __init__(self, database: Database, txn: Transaction) -> None:
+        self.generations, self.shared = database.generations, database.shared
+        self._txn = txn
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        yield self._txn.connection
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        try:
+            with self._txn.connection.begin_nested():
+                yield self._txn
+        except sa.exc.IntegrityError as error:
+            raise IntegrityError("a row stands in the way of a change") from error
+
+
+class _Undone(Exception):
+    pass
+
+
+@contextmanager
+def undone(filled: Filled) -> Iterator[Filled]:
+    """The same store, and whatever becomes of it is taken back at the end: so that many tests have one database."""
+    database = filled.store.database
+    with suppress(_Undone), database.write() as txn:
+        if database.shared:
+            driver: Any = txn.connection.connection.dbapi_connection
+            driver.prepare_threshold = None  # a table that another takes the place of would be a new one to a plan
+        held = cast(Database, _Held(database, txn))
+        yield filled._replace(store=Store(held, MAC))
+        raise _Undone
 
 
 def fill(opened: Database) -> Filled:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from keyquorum.admin import offline
 from keyquorum.admin.client import ClientError
+from keyquorum.admin.comparison import compared, doubt_of
 from keyquorum.app import Opened
 from keyquorum.audit.signing import Verifier
 from keyquorum.audit.verify import verify
@@ -29,12 +30,13 @@ _OLD: Final = 365 * _DAY
 
 
 class Patient(NamedTuple):
-    """A data directory, opened. ``now`` is in seconds since the epoch."""
+    """A data directory, opened. ``now`` is in seconds since the epoch, ``doubt`` as of ``audit.claims``."""
 
     path: Path
     opened: Opened
     connection: sa.Connection
     now: float
+    doubt: float
 
     @property
     def store(self) -> Store:
@@ -56,7 +58,7 @@ def examine(settings: Settings, now: float | None = None) -> list[str]:
     findings = list(_permissions(path))
     try:
         with offline.reading(settings) as opened, opened.database.read() as connection:
-            patient = Patient(path, opened, connection, time.time() if now is None else now)
+            patient = Patient(path, opened, connection, time.time() if now is None else now, doubt_of(settings))
             for check in _CHECKS:
                 findings += _found(check, patient)
     except ClientError as error:
@@ -153,6 +155,13 @@ def _audit(patient: Patient) -> Iterator[str]:
             yield f"The audit log is not as it was written: {first}; `keyquorum audit verify` tells all that it finds."
 
 
+def _put_back(patient: Patient) -> Iterator[str]:
+    """Of a database that nodes share, the others' logs would be needed: ``keyquorum audit compare``."""
+    directory = DataDirectory(patient.path).audit
+    if directory.is_dir() and not patient.opened.database.shared:
+        yield from compared(patient.opened, patient.connection, [directory], patient.doubt).findings
+
+
 _CHECKS: Final = (
     _root_access_key,
     _unused_access_keys,
@@ -160,4 +169,5 @@ _CHECKS: Final = (
     _key_policies,
     _trust_policies,
     _audit,
+    _put_back,
 )

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from keyquorum.app import Opened, open_data
+from keyquorum.audit import commands
 from keyquorum.audit.trail import Trail
-from keyquorum.backup import frames, records, rows, trail
+from keyquorum.backup import frames, rows, trail
 from keyquorum.backup.checking import Damage, Proof
 from keyquorum.backup.container import BackupError, Header, Sealed, Writer, created
 from keyquorum.backup.opening import ROLE
@@ -83,7 +84,7 @@ def _record(settings: Settings, opened: Opened, header: Header) -> None:
     assert settings.data is not None
     protection = "seal" if header.passphrase is None else "passphrase"
     details = {"backupId": header.id, "protection": protection}
-    made = records.entry("CreateBackup", settings, header.created_at, details, read_only=True)
+    made = commands.entry("CreateBackup", settings, header.created_at, details, read_only=True)
     audit = Trail(
         DataDirectory(settings.data).audit,
         opened.signer,

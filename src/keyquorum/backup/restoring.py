@@ -12,12 +12,13 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from keyquorum.app import open_data, open_database
+from keyquorum.audit import commands
 from keyquorum.audit.chain import hash_of
 from keyquorum.audit.checkpoints import parse
 from keyquorum.audit.record import time_of
 from keyquorum.audit.signing import LABEL, Signer, Verifier
 from keyquorum.audit.trail import Trail
-from keyquorum.backup import frames, records, rows, trail
+from keyquorum.backup import frames, rows, trail
 from keyquorum.backup.checking import Checked, check, require_known, row_of, table_of
 from keyquorum.backup.container import BackupError, Reader
 from keyquorum.backup.opening import open_root
@@ -160,8 +161,6 @@ class _Restore:
         Outbox(self._mac).add(txn, 0, 0, *self._record())
 
     def _insert(self, connection: sa.Connection, table: sa.Table, values: list[dict[str, Any]]) -> None:
-        if connection.dialect.name == "postgresql":
-            _require_no_zero_characters(table, values)
         if table is _MATERIALS:
             forms = [(row["wrapped_row"], row.pop(rows.WRAPPED)) for row in values]
             wrapped = [{"row": row, "wrapped": form} for row, form in forms if row is not None and form is not None]
@@ -189,7 +188,7 @@ class _Restore:
             largest = sa.select(sa.func.coalesce(sa.func.max(table.c.row), 0) + 1).scalar_subquery()
             connection.execute(sa.select(sa.func.setval(sequence, largest, False)))
 
-    def _record(self) -> records.Entry:
+    def _record(self) -> commands.Entry:
         header, found = self._found.header, self._found
         statement = Verifier(Signer(self._root.derive(LABEL)).public_key()).verified(found.checkpoint)
         checkpoint = None if statement is None else parse(statement)
@@ -203,13 +202,7 @@ class _Restore:
         if checkpoint is not None:
             details["lastCheckpoint"] = checkpoint.number
             details["lastCheckpointHash"] = hash_of(found.checkpoint)
-        return records.entry("RestoreBackup", self._settings, Clock().now(), details, read_only=False)
-
-
-def _require_no_zero_characters(table: sa.Table, values: list[dict[str, Any]]) -> None:
-    for row in values:
-        if any(isinstance(value, str) and "\0" in value for value in row.values()):
-            raise BackupError(f"a row of {table.name} holds a zero character, which PostgreSQL cannot keep")
+        return commands.entry("RestoreBackup", self._settings, Clock().now(), details, read_only=False)
 
 
 def _begin_log(settings: Settings, root: RootKey) -> None:

@@ -29,6 +29,7 @@ TABLES: Final = (
     schema.key_usage,
     schema.deleted_keys,
     schema.erasures,
+    schema.spent_tokens,
     schema.audit_outbox,
 )
 #: What is made anew, or belongs to one database; and the wrapped forms, which are in the rows of their materials.

@@ -50,6 +50,7 @@ def _resources(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def _failing() -> Iterator[None]:
+    from keyquorum.audit.log import AuditError
     from keyquorum.custody.seal import SealError
     from keyquorum.errors import IntegrityError, KMSError
     from keyquorum.store.migrate import SchemaError
@@ -57,8 +58,8 @@ def _failing() -> Iterator[None]:
     try:
         yield
     except KMSError as error:
-        fail(Exception(f"the database cannot be had: {error.detail or error.code}"))
-    except (IntegrityError, OSError, SchemaError, SealError) as error:
+        fail(Exception(f"the database or the audit log cannot be had: {error.detail or error.code}"))
+    except (AuditError, IntegrityError, OSError, SchemaError, SealError) as error:
         fail(error)
 
 

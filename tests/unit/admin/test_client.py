@@ -19,7 +19,7 @@ from keyquorum.api import Constraint, Shape
 from keyquorum.authn import sigv4, sigv4a
 from keyquorum.errors import NoSuchEntityException
 from keyquorum.model import HttpRequest
-from keyquorum.wire import query, query_xml
+from keyquorum.wire import query, query_client, query_xml
 from keyquorum.wire.constraints import MEMBERS
 
 MODEL = botocore.session.Session().get_service_model("iam")
@@ -56,16 +56,16 @@ def plain(value: Any) -> Any:
 def test_the_form_is_botocores(name: str) -> None:
     request = filled(iam_api.OPERATIONS[name].request)
     theirs = SERIALIZER.serialize_to_request(plain(request), MODEL.operation_model(name))["body"]
-    assert sorted(parse_qsl(client.encode(name, request).decode())) == sorted(
+    assert sorted(parse_qsl(query_client.encode(name, request).decode())) == sorted(
         (member, str(value)) for member, value in theirs.items()
     )
 
 
 def test_an_empty_list_and_our_own_members_arrive() -> None:
     request = iam_api.CreateAccessKeyRequest(user_name="a", access_key_id="A" * 16, public_key="AAAA")
-    assert query.decode(type(request), client.encode("CreateAccessKey", request)) == request
+    assert query.decode(type(request), query_client.encode("CreateAccessKey", request)) == request
     empty = iam_api.CreateUserRequest(user_name="a", tags=[])
-    assert query.decode(type(empty), client.encode("CreateUser", empty)) == empty
+    assert query.decode(type(empty), query_client.encode("CreateUser", empty)) == empty
 
 
 @pytest.mark.parametrize("token", [None, "a/token+="])

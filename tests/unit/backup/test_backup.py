@@ -29,7 +29,7 @@ from keyquorum.config import Settings
 from keyquorum.custody import kinds
 from keyquorum.custody.seal import RECOVERY, SealError
 from keyquorum.model import GROUP, USER, OIDCProvider, Principal
-from keyquorum.store import schema, sealed
+from keyquorum.store import schema, sealed, spent
 
 REGION = "us-east-1"
 PASSPHRASE = b"correct horse battery staple"
@@ -56,13 +56,17 @@ def started(where: Settings) -> Direct:
     return Direct(service)
 
 
+#: Characters that PostgreSQL cannot hold as they are.
+ODD = "\0 and \1"
+
+
 class World:
     """A data directory with something in every table that is backed up, and what its keys promised."""
 
     def __init__(self, data: Path) -> None:
         self.data = data
         kms = start(data)
-        self.keys = [kms.key(), kms.key(), kms.key(MultiRegion=True)]
+        self.keys = [kms.key(Description=ODD), kms.key(), kms.key(MultiRegion=True)]
         self.ciphertexts = [self._encrypted(kms, key_id) for key_id in self.keys]
         self.signer = kms.key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
         assert kms("RotateKeyOnDemand", KeyId=self.keys[0]).code is None
@@ -81,6 +85,7 @@ class World:
         service.usage.write()
         with service.database.write() as txn:
             service.store.outbox.add(txn, 7, 0, "waiting", _record(service))
+            assert spent.spend(txn, "a session that was ended", NOW + 1e9, NOW)
             service.store.keys.erasures.note(txn, service.store.keys.load(txn.connection, self.keys[0], REGION).key)  # type: ignore[union-attr]  # it is there
         service.close()
 
@@ -106,6 +111,7 @@ class World:
     def check(self, where: Settings) -> None:
         """Everything that was promised holds there."""
         kms = started(where)
+        assert kms("DescribeKey", KeyId=self.keys[0]).body["KeyMetadata"]["Description"] == ODD
         assert kms("CancelKeyDeletion", KeyId=self.keys[1]).code is None
         assert kms("EnableKey", KeyId=self.keys[1]).code is None
         for ciphertext in self.ciphertexts:
@@ -118,9 +124,9 @@ class World:
 
 
 def _record(service: Service) -> bytes:
-    from keyquorum.backup import records
+    from keyquorum.audit import commands
 
-    return records.entry("Waiting", service.settings, NOW, {}, read_only=False).record
+    return commands.entry("Waiting", service.settings, NOW, {}, read_only=False).record
 
 
 @pytest.fixture(scope="module")

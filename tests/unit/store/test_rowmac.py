@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from stored import ACCOUNT, MAC, REGION, Filled, authorized, database, fill
+from stored import ACCOUNT, MAC, REGION, Filled, authorized, fill, of_kind, undone
 
 from keyquorum.errors import IntegrityError
 from keyquorum.model import ROOT, USER
@@ -16,17 +16,28 @@ from keyquorum.store.rowmac import RowMAC
 Load = Callable[[sa.Connection], object]
 
 
-@pytest.fixture
-def filled() -> Iterator[Filled]:
-    with database(None) as opened:
+STORES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(params=STORES, scope="module")
+def everything(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    kind = "memory" if request.param == "sqlite" else request.param
+    with of_kind(kind, tmp_path_factory.mktemp("store")) as opened:
         yield fill(opened)
+
+
+@pytest.fixture
+def filled(everything: Filled) -> Iterator[Filled]:
+    with undone(everything) as found:
+        yield found
 
 
 def tamper(filled: Filled, *statements: str) -> None:
     """Raw SQL, as somebody with a shell and the file would write it."""
     with filled.store.database.write() as txn:
         for statement in statements:
-            txn.connection.exec_driver_sql(statement)
+            said = statement.replace("x'00'", r"'\x00'::bytea") if filled.on_postgresql else statement
+            txn.connection.exec_driver_sql(said)
 
 
 def loads(filled: Filled) -> dict[str, Load]:
@@ -93,13 +104,15 @@ WRONG: dict[str, Callable[[sa.Column[Any]], str]] = {
 
 def without_constraints(filled: Filled, table: str) -> None:
     """The owner of a file is not bound by its constraints: the same table, without them."""
-    columns = ", ".join(column.name for column in schema.metadata.tables[table].columns)
-    tamper(filled, f"CREATE TABLE loose AS SELECT {columns} FROM {table}")
-    with filled.store.database.write() as txn:
-        txn.connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
-        txn.connection.exec_driver_sql("PRAGMA legacy_alter_table=ON")
-        txn.connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO strict_{table}")
-        txn.connection.exec_driver_sql(f"ALTER TABLE loose RENAME TO {table}")
+    columns = ", ".join(f'"{column.name}"' for column in schema.metadata.tables[table].columns)
+    if not filled.on_postgresql:
+        tamper(filled, "PRAGMA defer_foreign_keys=ON", "PRAGMA legacy_alter_table=ON")
+    tamper(
+        filled,
+        f"CREATE TABLE loose AS SELECT {columns} FROM {table}",
+        f"ALTER TABLE {table} RENAME TO strict_{table}",
+        f"ALTER TABLE loose RENAME TO {table}",
+    )
 
 
 def test_every_table_with_a_mac_is_here() -> None:
@@ -114,15 +127,68 @@ def test_what_was_written_is_loaded(filled: Filled) -> None:
             assert load(connection) is not None
 
 
+# PostgreSQL keeps one type in a column, and its owner may change that: the new type, and what is then in each row.
+WRONG_TYPES = {
+    "another text": ("text", "'other'"),
+    "no text": ("text", "''"),
+    "a number": ("bigint", "12"),
+    "a decimal number": ("numeric", "12.5"),
+    "a float": ("double precision", "'NaN'"),
+    "bytes": ("bytea", r"'\x00'"),
+    "a truth": ("boolean", "true"),
+    "JSON": ("jsonb", "'{}'"),
+    "a list": ("text[]", "'{a}'"),
+    "a moment": ("timestamptz", "now()"),
+    "null": ("text", "NULL"),
+}
+
+
+def ways(filled: Filled, table: str, column: str) -> dict[str, str]:
+    """Statements that each change a column of the row that is loaded."""
+    if filled.on_postgresql:
+        change = f'ALTER TABLE {table} ALTER "{column}" TYPE'
+        return {name: f"{change} {kind} USING {value}" for name, (kind, value) in WRONG_TYPES.items()}
+    found = schema.metadata.tables[table].columns[column]
+    return {name: f"UPDATE {table} SET {column} = {value(found)} WHERE {ONE[table]}" for name, value in WRONG.items()}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("wrong", WRONG)
 @pytest.mark.parametrize(("table", "column"), COLUMNS, ids=map(".".join, COLUMNS))
-def test_a_column_is_changed(filled: Filled, table: str, column: str, wrong: str) -> None:
-    value = WRONG[wrong](schema.metadata.tables[table].columns[column])
+def test_a_column_is_changed(filled: Filled, table: str, column: str) -> None:
     without_constraints(filled, table)
-    tamper(filled, f"UPDATE {table} SET {column} = {value} WHERE {ONE[table]}")
+    for wrong, statement in ways(filled, table, column).items():
+        with filled.store.database.read() as connection:
+            before = connection.begin_nested()
+            tamper(filled, statement)
+            try:
+                loads(filled)[table](connection)
+            except (IntegrityError, sa.exc.DBAPIError):  # ``Database.read`` makes one of ours of the second
+                before.rollback()
+            else:
+                pytest.fail(f"{wrong} was believed")
+
+
+@pytest.mark.parametrize(("table", "column"), COLUMNS, ids=map(".".join, COLUMNS))
+def test_a_bit_is_flipped(filled: Filled, table: str, column: str) -> None:
+    """In a value of the right type, of the row that is loaded."""
+    without_constraints(filled, table)
+    of = schema.metadata.tables[table]
+    with filled.store.database.write() as txn:
+        this = sa.text(ONE[table])
+        value = txn.connection.execute(sa.select(of.c[column]).where(this)).scalars().first()
+        assert value is not None
+        changed = sa.update(of).where(this).values({column: flipped(value)})
+        txn.connection.execute(changed)
     with filled.store.database.read() as connection, pytest.raises(IntegrityError):
         loads(filled)[table](connection)
+
+
+def flipped(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return bytes([value[0] ^ 1]) + value[1:]
+    if isinstance(value, str):
+        return chr(ord(value[0]) ^ 1) + value[1:] if value else "x"
+    return type(value)(int(value) ^ 1)
 
 
 @pytest.mark.parametrize("table", [name for name in ONE if name != "key_materials"])
@@ -189,9 +255,9 @@ def test_two_wrapped_materials_are_swapped(filled: Filled) -> None:
     rows = "SELECT wrapped_row FROM key_materials WHERE key_id"
     tamper(
         filled,
-        f"UPDATE wrapped_materials SET row = -1 WHERE row = ({rows} = 'key-one')",
-        f"UPDATE wrapped_materials SET row = ({rows} = 'key-one') WHERE row = ({rows} = 'key-two')",
-        f"UPDATE wrapped_materials SET row = ({rows} = 'key-two') WHERE row = -1",
+        f'UPDATE wrapped_materials SET "row" = -1 WHERE "row" = ({rows} = \'key-one\')',
+        f"UPDATE wrapped_materials SET \"row\" = ({rows} = 'key-one') WHERE \"row\" = ({rows} = 'key-two')",
+        f'UPDATE wrapped_materials SET "row" = ({rows} = \'key-two\') WHERE "row" = -1',
     )
     for name in ("one", "two"):
         with pytest.raises(IntegrityError):
@@ -277,7 +343,9 @@ def rows_of(filled: Filled, key_id: str) -> list[tuple[sa.Table, dict[str, Any]]
 def put_back(filled: Filled, rows: list[tuple[sa.Table, dict[str, Any]]]) -> None:
     with filled.store.database.write() as txn:
         for table, row in rows:
-            txn.connection.execute(sa.insert(table).prefix_with("OR REPLACE").values(row))
+            this = sa.and_(*[column == row[column.name] for column in table.primary_key.columns])
+            if not txn.connection.execute(sa.update(table).where(this).values(row)).rowcount:
+                txn.connection.execute(sa.insert(table).values(row))
 
 
 DAMAGE = ["deleted_at = 0", "account = '444455556666'", "mac = x'00'", "version = 9", "account = 7"]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The audit records of backups and restores. Each names the backup; that of a restore also says where the audit log
-ended that the backup knew of, so that the new one is seen to follow it."""
+"""The audit records of what is done at the command line by whoever can open the seal, beside the request path: backups,
+restores, changes of the seal. They look like those of what the system does by itself, and say that a command did it."""
 
 import os
+import uuid
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -10,7 +11,6 @@ import msgspec
 from keyquorum.audit.record import AdditionalData, Identity, Record, encode, time_of
 from keyquorum.config import Settings
 from keyquorum.layout import DataDirectory, Endpoint
-from keyquorum.recording import new_id
 
 _SOURCE: Final = "kms.amazonaws.com"
 _INTERNAL: Final = "AWS Internal"
@@ -22,9 +22,10 @@ class Entry(NamedTuple):
 
 
 def entry(name: str, settings: Settings, now: float, details: dict[str, Any], *, read_only: bool) -> Entry:
+    """``now``: in seconds since the epoch. ``details`` are written as they are: no secret may be in them."""
     account, region = _place(settings)
     second, milliseconds = time_of(now)
-    event_id = new_id()
+    event_id = str(uuid.uuid4())
     record = Record(
         user_identity=Identity(account_id=account, invoked_by=_INTERNAL),
         event_time=second,
@@ -33,7 +34,7 @@ def entry(name: str, settings: Settings, now: float, details: dict[str, Any], *,
         aws_region=region,
         source_address="command line",
         user_agent=f"keyquorum (uid {os.getuid()})",
-        request_id=new_id(),
+        request_id=str(uuid.uuid4()),
         event_id=event_id,
         read_only=read_only,
         resources=[],
