@@ -2,8 +2,9 @@
 """Runs what a page of documentation shows: its ``console`` blocks in one shell, in a directory with the files that the
 page shows under their names, such as ``trust.json``:, and holds the output to what is shown.
 
-``...`` stands for anything, a whole line of it for any lines. A command that shows nothing may print nothing, and one
-whose output begins like a refusal must fail; all others must succeed.
+A line that begins with ``> `` goes on with the command before it. ``...`` stands for anything, a whole line of it for
+any lines. A command that shows nothing may print nothing, and one whose output begins like a refusal must fail; all
+others must succeed.
 """
 
 import os
@@ -45,18 +46,26 @@ def _pattern(shown: str) -> str:
     return "\n".join(lines)
 
 
+def files(page: str) -> list[tuple[str, str]]:
+    """The files that the page shows, name and text."""
+    return _FILE.findall(page)
+
+
 def commands(page: str) -> list[Command]:
     found = []
     for language, text in _FENCES.findall(page):
         if language == "console":
             for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
                 command, _, shown = part.partition("\n")
+                while shown.startswith("> "):
+                    line, _, shown = shown.removeprefix("> ").partition("\n")
+                    command = f"{command}\n{line}"
                 found.append(Command(command, shown))
     return found
 
 
-def run(page: str, directory: Path, environment: dict[str, str]) -> list[Ran]:
-    for name, text in _FILE.findall(page):
+def run(page: str, directory: Path, environment: dict[str, str], *, seconds: float = 110) -> list[Ran]:
+    for name, text in files(page):
         (directory / name).write_text(text)
     listed = commands(page)
     script = "".join(f"{command.text}\nprintf '\\n%s %s\\n' '{_MARK}' $?\n" for command in listed)
@@ -68,7 +77,7 @@ def run(page: str, directory: Path, environment: dict[str, str]) -> list[Ran]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=110,
+        timeout=seconds,
     )
     parts = re.split(rf"^{_MARK} (\d+)\n", done.stdout, flags=re.MULTILINE)
     # A shell that ended early leaves the rest untold.
@@ -80,5 +89,6 @@ def hold(page: str, directory: Path, environment: dict[str, str], *, programs: s
     look for programs in."""
     path = ":".join(filter(None, (str(Path(sys.executable).parent), programs, os.environ["PATH"])))
     ran = run(page, directory, {**environment, "HOME": str(directory), "PATH": path})
-    assert "\n\n".join(problem for one in ran if (problem := one.problem)) == ""
+    problems = [problem for one in ran if (problem := one.problem)]
+    assert problems == [], "\n\n".join(problems)
     assert len(ran) == len(commands(page)) > 0
