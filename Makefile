@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve shell test test-fast test-long lint fmt bench bench-keys api docs lock clean
+.PHONY: help serve shell test test-fast test-long lint fmt bench bench-keys bench-console api docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -20,13 +20,14 @@ shell: $(VENV)/dev ## a shell with keyquorum and the AWS CLI on PATH
 	PATH="$(CURDIR)/$(BIN):$$PATH" $${SHELL:-/bin/sh}
 
 test: lint ## lint, then every test but the long ones
-	$(PYTEST) -n 2 --dist loadgroup -m "not long" $(ARGS)
+	$(PYTEST) -n 3 --dist loadgroup -m "not long" $(ARGS)
 
 test-fast: $(VENV)/dev ## the tests that take under a minute together
-	$(PYTEST) -n 2 --dist loadgroup -m "not slow and not long" $(ARGS)
+	$(PYTEST) -n 3 --dist loadgroup -m "not slow and not long" $(ARGS)
 
 test-long: $(VENV)/dev ## kill, fuzz and soak tests
-	$(PYTEST) -m long $(ARGS)
+	$(PYTEST) -n 2 -m "long and suite" $(ARGS)
+	$(PYTEST) -m "long and not suite" $(ARGS)
 
 lint: $(VENV)/dev ## mypy --strict, ruff, import contracts, house rules
 	$(BIN)/ruff check .
@@ -45,12 +46,16 @@ bench: $(VENV)/dev ## measure, and print the table of the README
 bench-keys: $(VENV)/dev ## measure what a million keys cost (ARGS="--keys 1000000")
 	$(BIN)/python bench/many_keys.py $(ARGS)
 
+bench-console: $(VENV)/dev ## measure the console's pages with many keys (ARGS="--keys 100000")
+	$(BIN)/python bench/console_pages.py $(ARGS)
+
 api: $(VENV)/dev ## generate api.py, iam_api.py and sts_api.py from the pinned service models
 	$(BIN)/python scripts/generate_api.py
 
-docs: $(VENV)/dev ## generate docs/operations.md, and the table of docs/operate/configuration.md
+docs: $(VENV)/dev ## generate what docs/ has of tables, and build the documentation site into build/site
 	$(BIN)/python scripts/operations_table.py
 	$(BIN)/python scripts/options_table.py
+	$(BIN)/python scripts/documentation.py
 
 lock: $(VENV)/dev ## lock the dependencies anew
 	$(BIN)/python -m pip install -q uv

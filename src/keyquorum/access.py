@@ -3,22 +3,19 @@
 conditions can ask of it. The decision itself is ``authz``'s."""
 
 from collections.abc import Iterable
-from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from keyquorum import api
-from keyquorum.arns import LAYOUTS
+from keyquorum.asked import about_key, compiled_grant, find_subject, grants_to, key_policy
 from keyquorum.authz import evaluate
 from keyquorum.authz.authorize import AuthorizedKey, absent_or_forbidden, authorize
-from keyquorum.authz.compiled import Compiled, GrantTerms, Request, Subject
-from keyquorum.authz.context import Facts, RequestContext, encryption_context
+from keyquorum.authz.compiled import Compiled, Request, Subject
+from keyquorum.authz.context import Facts, RequestContext
 from keyquorum.authz.decision import Decision, Reason, Source
-from keyquorum.authz.grants import CompiledGrant
-from keyquorum.authz.policy import parse_key_policy, parse_trust_policy
+from keyquorum.authz.policy import parse_trust_policy
 from keyquorum.authz.standing import Standing, standing
-from keyquorum.authz.subjects import READING, subject_of
 from keyquorum.authz.work import UNBOUNDED, TooMuchWork, Work
 from keyquorum.errors import (
     AccessDeniedException,
@@ -27,10 +24,9 @@ from keyquorum.errors import (
     LimitExceededException,
     NotFoundException,
 )
-from keyquorum.model import ROOT, SERVICE, WEB_IDENTITY, Caller, Grant, KeyRecord, Principal
+from keyquorum.model import SERVICE, KeyRecord, Principal
 from keyquorum.ops.operation import Call, Keys, KeyUse, Need, Operation, Values
 from keyquorum.ops.rules import GrantToken
-from keyquorum.specs import granted_operations
 from keyquorum.store.store import View
 
 _UNNAMED: Final = {"request": "this resource", "ciphertext": "the resource associated with this ciphertext"}
@@ -76,17 +72,22 @@ class Access:
             self.account(need)
         return keys
 
-    def key(self, use: KeyUse, record: KeyRecord, *, same_key: bool = False) -> AuthorizedKey:
+    def key(
+        self, use: KeyUse, record: KeyRecord, *, same_key: bool = False, one_of_many: bool = False
+    ) -> AuthorizedKey:
         """The proof that the request may do to the key what it wants to; raises AccessDeniedException.
 
-        ``same_key``: whether both keys of a request that has two are one.
+        ``same_key``: whether both keys of a request that has two are one. ``one_of_many``: whether it asks about so
+        many that no decision may cost more than on the event loop; reading the key policy, which is kept, not counted.
         """
         call, key = self._call, record.key
         if call.http is None and call.caller.kind == SERVICE:
             return authorize(record, _BY_ITSELF)
         facts = self._facts(use.permission, record, _alias_of(use), same_key)
-        work = Work(self._most)
+        work = Work(_AT_ONCE if one_of_many else self._most)
         try:
+            if one_of_many:
+                key_policy(record)
             if use.by == "account":
                 asked = Request(use.permission, ("*",), key.account, RequestContext(facts, work))
                 decision = evaluate.on_account(asked, self.subject)
@@ -186,7 +187,7 @@ class Access:
             retired = msgspec.json.decode(grant.constraints, type=api.GrantConstraints)
             facts = msgspec.structs.replace(facts, retired=retired)
         asked = about_key(record, facts, RequestContext(facts, work))
-        return evaluate.on_grant(asked, self.subject, key_policy(record, work), _compiled(grant))
+        return evaluate.on_grant(asked, self.subject, key_policy(record, work), compiled_grant(grant))
 
 
 def _known(record: KeyRecord, policy: Compiled, asked: Request, subject: Subject) -> Standing:
@@ -202,36 +203,6 @@ def _known(record: KeyRecord, policy: Compiled, asked: Request, subject: Subject
     return known
 
 
-def about_key(record: KeyRecord, facts: Facts, context: RequestContext) -> Request:
-    """The request that ``facts`` are about, for what it does to the key of ``record``."""
-    key = record.key
-    names = record.ready.get("names")
-    if names is None:
-        names = record.ready["names"] = tuple([layout.key(key.region, key.account, key.key_id) for layout in LAYOUTS])
-    return Request(
-        facts.action,
-        names,
-        key.account,
-        context,
-        partial(encryption_context, facts),
-        _terms(facts.request) if facts.action == "kms:CreateGrant" else None,
-    )
-
-
-def grants_to(view: View, record: KeyRecord, subject: Subject, permission: str) -> list[CompiledGrant]:
-    """The key's grants of ``permission`` that may concern the subject."""
-    key, operation = record.key, permission.partition(":")[2]
-    if operation not in granted_operations(key.spec, key.usage):
-        return []
-    root = f"arn:aws:iam::{subject.account}:root"
-    known = (subject.arn, subject.principal_id, subject.role_arn, subject.role_id, root)
-    return view.grants(key, [name for name in known if name], operation, _compiled)
-
-
-def _compiled(grant: Grant) -> CompiledGrant:
-    return CompiledGrant(grant, grant.grantee_id, grant.retiring_id)
-
-
 def _owned_by(account: str) -> tuple[str, Values]:
     """The condition key of what is about no key."""
     return "aws:resourceaccount", (account,)
@@ -243,30 +214,6 @@ def _with(context: RequestContext, own: Iterable[tuple[str, Values]]) -> Request
     return context
 
 
-def find_subject(caller: Caller, view: View, work: Work = UNBOUNDED) -> Subject:
-    """The caller with its policies. Raises AccessDeniedException if its user or role is gone, and TooMuchWork."""
-    if caller.kind in (SERVICE, WEB_IDENTITY) or (caller.kind == ROOT and caller.session is None):
-        return subject_of(caller, None)
-    record = view.identity(caller.account, caller.identity_id)
-    if record is None:
-        raise AccessDeniedException(f"User: {caller.arn} is not there any more")
-    passed: tuple[str | None, ...] = ()
-    if caller.session is not None:
-        passed = tuple([view.managed_policy(caller.account, arn) for arn in caller.session.policy_arns])
-    return subject_of(caller, record, passed, work)
-
-
-def key_policy(record: KeyRecord, work: Work = UNBOUNDED) -> Compiled:
-    """The key policy, made ready. Raises TooMuchWork."""
-    compiled: Compiled | None = record.ready.get("policy")
-    if compiled is None:
-        if record.policy is None:
-            raise IntegrityError(f"key {record.key.key_id} has no key policy")
-        work.spend(READING * len(record.policy.document))
-        compiled = record.ready["policy"] = Compiled(parse_key_policy(record.policy.document), record.policy.bound)
-    return compiled
-
-
 def _alias_of(use: KeyUse) -> str | None:
     """The alias that the request names the key by."""
     if use.found_in == "ciphertext":
@@ -276,16 +223,3 @@ def _alias_of(use: KeyUse) -> str | None:
     if ":alias/" not in use.ref:
         return None
     return f"alias/{use.ref.partition(':alias/')[2]}"
-
-
-def _terms(request: Any) -> GrantTerms:
-    constraints = request.constraints
-    operations = frozenset(request.operations or ())
-    if constraints is None:
-        return GrantTerms(operations)
-    return GrantTerms(
-        operations,
-        constraints.encryption_context_equals,
-        constraints.encryption_context_subset,
-        constraints.source_arn,
-    )

@@ -4,8 +4,11 @@
 import logging
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from keyquorum import bootstrap
 from keyquorum.arns import ArnLayout
+from keyquorum.audit.lookup import Lookup
 from keyquorum.audit.signing import LABEL, Signer
 from keyquorum.audit.trail import Trail
 from keyquorum.authn.credentials import Authenticator
@@ -16,7 +19,7 @@ from keyquorum.config import ConfigError, Settings
 from keyquorum.custody import kinds
 from keyquorum.custody.attended import open_by_hand
 from keyquorum.custody.root import RootKey
-from keyquorum.custody.seal import FILE, KeySeal, SealError, SealWaits
+from keyquorum.custody.seal import FILE, KeySeal, SealError, SealWaits, kind_of
 from keyquorum.errors import KMSError
 from keyquorum.jobs import due
 from keyquorum.jobs.cluster import Cluster
@@ -29,8 +32,10 @@ from keyquorum.layout import DataDirectory
 from keyquorum.model import ROOT, AccessKey, Caller
 from keyquorum.observability.readiness import Readiness
 from keyquorum.observability.source import Running
+from keyquorum.observability.status import Status
 from keyquorum.ops import registry
 from keyquorum.ops.operation import Services
+from keyquorum.own_api import GetStatusResponse
 from keyquorum.pipeline import Pipeline
 from keyquorum.seed.apply import apply as apply_seed
 from keyquorum.seed.document import read as read_seed
@@ -49,6 +54,10 @@ from keyquorum.wire.paging import Marker
 
 _log = logging.getLogger(__name__)
 
+_OF_ANOTHER_NODE = (
+    "The nodes of one database open one root key, and this one is sealed by a key file that another node made: copy "
+    "that node's seal.key to {}, or seal the root key there by what every node can open (keyquorum seal migrate)"
+)
 # More dates than any test passes at once.
 _STEPS = 10_000
 
@@ -92,9 +101,8 @@ def open_root(database: Database, settings: Settings, *, create: bool, attended:
             raise SealError("the database has no root key yet")
         if settings.seal != {FILE}:
             raise SealError("the database has no root key yet: make one with keyquorum seal init")
-        seal = kinds.make(settings, FILE, None, anew=False).seal
         migrate.prepare(database)
-        bootstrap.create_root(database, seal, Clock().now())
+        bootstrap.create_root(database, lambda: kinds.make(settings, FILE, None, anew=False).seal, Clock().now())
         sealed = bootstrap.sealed_root(database)
         assert sealed is not None
     try:
@@ -103,6 +111,10 @@ def open_root(database: Database, settings: Settings, *, create: bool, attended:
         if not attended:
             raise
         key = open_by_hand(settings, sealed)
+    except SealError as error:
+        if not database.shared or kind_of(sealed) != FILE or FILE not in settings.seal:
+            raise
+        raise SealError(f"{error}. {_OF_ANOTHER_NODE.format(kinds.key_file(settings))}") from error
     return accepted(database, key)
 
 
@@ -120,10 +132,18 @@ def open_data(settings: Settings, *, create: bool, root: RootKey | None = None) 
     Nothing is changed, not even migrated, before the seal has opened the root key.
     """
     database = open_database(settings, create=create)
+    try:
+        return _opened(database, settings, create=create, root=root)
+    except BaseException:
+        database.close()
+        raise
+
+
+def _opened(database: Database, settings: Settings, *, create: bool, root: RootKey | None) -> Opened:
     if settings.data is None:
         root = RootKey(RootKey.generate())
         migrate.upgrade(database)
-        bootstrap.create_root(database, KeySeal(RootKey.generate()), Clock().now(), root)
+        bootstrap.create_root(database, lambda: KeySeal(RootKey.generate()), Clock().now(), root)
     elif root is None:
         root = open_root(database, settings, create=create, attended=True)
     if create:
@@ -167,6 +187,9 @@ class Service:
             rotate_size=settings.audit_rotate_size,
             copies=settings.audit_sinks,
         )
+        source = self.audit.recent if directory is None else directory
+        assert source is not None, "without a directory the last records are in memory"
+        self._services = replace(self._services, events=Lookup(source), status=self._tell)
         self.journal = Journal(self.database, self.store.outbox, self.audit.log)
         if directory is not None:
             self.journal.recover()
@@ -206,6 +229,10 @@ class Service:
             lambda: self._cluster is None or self._cluster.leads,
         )
         self.readiness = Readiness(self.running.checks())
+        self._status = Status(settings, self.running, self.readiness)
+
+    def _tell(self) -> GetStatusResponse:
+        return self._status.tell()
 
     def run_jobs(self) -> None:
         """Everything that is due, and the caches rid of what is stale."""
@@ -273,6 +300,8 @@ class Service:
         bootstrap.empty(self.store)
         self.clock.offset = 0.0
         self.usage.clear()
+        if self.audit.recent is not None:
+            self.audit.recent.clear()
         self._clear_caches()
         self._populate()
 

@@ -3,6 +3,7 @@
 under the write lock, so that two servers may start on one empty data directory at once."""
 
 import logging
+from collections.abc import Callable
 
 import sqlalchemy as sa
 
@@ -28,19 +29,24 @@ def sealed_root(database: Database, root_id: int = sealed.IN_USE) -> SealedRoot 
         return sealed.read(connection, root_id)
 
 
-def create_root(
-    database: Database, seal: Seal, now: float, root: RootKey | None = None, recovery: Seal | None = None
-) -> bool:
+def create_root(database: Database, seal: Callable[[], Seal], now: float, root: RootKey | None = None) -> bool:
     """Make root key and first keyring key, unless another process has; whether they were made."""
     with database.write() as txn:
-        if sealed.read(txn.connection) is not None:
-            return False
-        root = root or RootKey(RootKey.generate())
-        sealed.put(txn.connection, sealed.IN_USE, root.seal_by(seal), now)
-        if recovery is not None:
-            sealed.put(txn.connection, sealed.RECOVERY, root.seal_by(recovery, RECOVERY), now)
-        roots.insert_keyring_key(txn.connection, *Keyring.first_key(root), now)
-        return True
+        return put_root(txn, seal, now, root or RootKey(RootKey.generate()))
+
+
+def put_root(
+    txn: Transaction, seal: Callable[[], Seal], now: float, root: RootKey, recovery: Seal | None = None
+) -> bool:
+    """As ``create_root``. The seal is made only where it is needed: of nodes that start on one empty database at once,
+    one has a key file then, and the others have none that opens nothing."""
+    if sealed.read(txn.connection) is not None:
+        return False
+    sealed.put(txn.connection, sealed.IN_USE, root.seal_by(seal()), now)
+    if recovery is not None:
+        sealed.put(txn.connection, sealed.RECOVERY, root.seal_by(recovery, RECOVERY), now)
+    roots.insert_keyring_key(txn.connection, *Keyring.first_key(root), now)
+    return True
 
 
 def open_root(database: Database, seal: Seal) -> tuple[RootKey, Keyring]:

@@ -26,6 +26,7 @@ class DataDirectory:
         self.audit = path / "audit"
         self.endpoint = path / "endpoint.json"
         self.node = path / "node"
+        self.verified = path / "audit-verified.json"
 
     def node_id(self) -> str:
         """The name of this node among those that share a database, made when it is first asked for: 32 hexadecimal

@@ -121,6 +121,15 @@ AFTER: Final = {
     "ImportKeyMaterial": ENABLED,
 }
 
+#: The states that a key may be in after an operation of which it is known that nothing else changed the state since.
+_FOLLOW: Final = {
+    "EnableKey": (ENABLED,),
+    "DisableKey": (DISABLED,),
+    "CancelKeyDeletion": (DISABLED, PENDING_IMPORT),
+    # A primary waits for its replicas, and then for its date.
+    "ScheduleKeyDeletion": (PENDING_DELETION, PENDING_REPLICA_DELETION),
+}
+
 #: The states of a key material. In one of the last two it is not yet the key's own, and does not keep the key waiting
 #: when it goes.
 CURRENT: Final = "CURRENT"
@@ -152,6 +161,11 @@ def _fault(cell: str, state: str, arn: str) -> KMSError:
     if cell == "N":
         return KMSInvalidStateException(f"{arn} is not pending deletion.")
     return KMSInvalidStateException(f"{arn} is {_DESCRIPTIONS[state]}.")
+
+
+def may_follow(operation: str, state: str) -> bool:
+    """Whether a key may be in this state if the operation was the last that changed it."""
+    return state in _FOLLOW[operation]
 
 
 def is_enabled(state: str) -> bool:

@@ -59,6 +59,8 @@ class Session(msgspec.Struct, frozen=True):
     ``policies`` are the session policies that were passed inline, ``policy_arns`` those passed by name. ``mfa_at`` is
     when a second factor was seen. ``federated`` is the ARN of the OIDC provider that vouched for who assumed the role,
     ``web_user`` the subject that it named, and ``claims`` are the condition keys, in lower case, that its token gave.
+    ``console``: it was begun by somebody who signed in to the console, and lives in that browser's cookie.
+    ``not_for_iam``: and with credentials that IAM does not take, so that this one is no better.
     """
 
     name: str
@@ -73,6 +75,8 @@ class Session(msgspec.Struct, frozen=True):
     federated: str | None = None
     web_user: str | None = None
     claims: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    console: bool = False
+    not_for_iam: bool = False
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -95,6 +99,15 @@ class Caller(msgspec.Struct, frozen=True):
     role_arn: str | None = None
     session: Session | None = None
     region_set: tuple[str, ...] = ()
+
+    @property
+    def is_for_iam(self) -> bool:
+        """Whether IAM takes these credentials. Those of GetSessionToken it does without a second factor only if it was
+        the console that began the session, by an access key (STS API reference, GetSessionToken)."""
+        session = self.session
+        if session is None or self.kind == ASSUMED_ROLE or session.mfa_at is not None:
+            return True
+        return session.console and not session.not_for_iam
 
 
 class Key(msgspec.Struct, frozen=True):

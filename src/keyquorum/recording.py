@@ -107,7 +107,11 @@ class Trace:
         )
 
     def refused(self, error: KMSError) -> bytes:
-        """The record of a request that was refused. There is one whatever was sent: what cannot be told is left out."""
+        """The record of a request that was refused. There is one whatever was sent: what cannot be told is left out.
+
+        It is an event of its own. The change may have been made for all that, where the database was lost as it
+        committed; the record of that is looked for by its ID, and must not be taken for written."""
+        self.event_id = new_id()
         try:
             return self.record(error)
         except Exception:  # one who is known got an answer, and the trail says so

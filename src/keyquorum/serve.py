@@ -12,11 +12,14 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import msgspec
 import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import RedirectResponse
+from starlette.routing import BaseRoute, Mount, Route
 
 from keyquorum import hardening, logs, tls
 from keyquorum.app import Service, accepted, open_database, open_root
@@ -30,12 +33,13 @@ from keyquorum.observability.serving import Common, make_descriptors
 from keyquorum.observability.tracing import Tracing, is_configured
 from keyquorum.seed.document import read as read_seed
 from keyquorum.server import development
-from keyquorum.server.asgi import App
+from keyquorum.server.asgi import App, OnDemand
 from keyquorum.server.front import Core, Limits
 from keyquorum.server.protocol import uvicorn_options
 from keyquorum.server.runner import LOOP, Server, Supervisor
 from keyquorum.server.sealed import SealedCore, SealedState, probes
 from keyquorum.server.sealed import routes as sealed_routes
+from keyquorum.server.workers import Workers
 
 _BACKLOG = 2048
 _DAY = 86_400.0
@@ -159,7 +163,11 @@ def _harden(settings: Settings, *, first: bool) -> None:
 
 def _app(service: Service, common: Common) -> App:
     settings = service.settings
-    routes = development.routes(service, settings.dev_hosts) if settings.development else [*sealed_routes(None)]
+    routes: list[BaseRoute] = [*sealed_routes(None)]
+    if settings.development:
+        routes = [*development.routes(service, settings.dev_hosts)]
+    if settings.console:
+        routes += _console(service, lambda: app.workers)
     tracing = Tracing(settings.otlp_endpoint) if is_configured(settings.otlp_endpoint) else None
     core: Core = service.pipeline
     if tracing is not None:
@@ -184,6 +192,21 @@ def _app(service: Service, common: Common) -> App:
     )
     exposition = common.exposition(service.running, service.readiness, app.workers)
     return app
+
+
+def _console(service: Service, workers: Callable[[], Workers]) -> list[BaseRoute]:
+    def make() -> Starlette:
+        from keyquorum.console.gateway import Gateway  # templates and pages: a server starts without them
+        from keyquorum.console.pages import console_of
+
+        region = service.settings.region
+        gateway = Gateway(service.pipeline, service.store, service.keyring, service.clock, region, workers)
+        return console_of(gateway)
+
+    return [
+        Route("/console", lambda _: RedirectResponse("/console/", 308), methods=["GET"]),
+        Mount("/console", OnDemand(make)),
+    ]
 
 
 def _limits(settings: Settings) -> Limits:
@@ -288,6 +311,8 @@ def _announce(service: Service, url: str, common: Common) -> None:
         )
         if settings.tls_cert is None and not is_loopback(settings.host):
             lines.append("WARNING: plain HTTP on an address that others can reach; put TLS in front of it")
+    if settings.console:
+        lines.append(f"console: {url}/console/ (a link that signs you in: keyquorum console login)")
     if common.listener is not None:
         host, port = common.listener.getsockname()[:2]
         lines.append(f"metrics: {_url(host, port, 'http')}/metrics")

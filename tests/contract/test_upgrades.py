@@ -105,9 +105,10 @@ def test_a_server_upgrades_what_it_has_to_itself_and_nothing_that_nodes_share(tm
         shared.close()
     with of_kind("file", tmp_path) as own:
         back = (
-            *(f"DROP TABLE {table}" for table in ("changes", "schema_compatibility")),
+            *(f"DROP TABLE {table}" for table in ("changes", "schema_compatibility", "spent_tokens")),
             *(f"ALTER TABLE {table} DROP COLUMN {column}" for table, column in _ADDED),
             *(f"DROP INDEX {table}_by_keyring_version" for table in ("access_keys", "key_materials")),
+            "DROP INDEX keys_by_state",
             older,
         )
         for statement in back:

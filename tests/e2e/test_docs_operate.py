@@ -13,7 +13,7 @@ PAGES = ROOT / "docs" / "operate"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["install", "configuration", "tls"])
+@pytest.mark.parametrize("name", ["install", "configuration", "tls", "console"])
 def test_the_commands_do_what_the_page_shows(name: str, tmp_path: Path) -> None:
     page = (PAGES / f"{name}.md").read_text(encoding="utf-8")
     console.hold(page, tmp_path, environment())

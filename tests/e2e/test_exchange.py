@@ -128,13 +128,20 @@ def test_an_alias_is_refused(dev: Program, alias: str) -> None:
         {**HEADERS, "X-Amz-Target": "trentservice.CancelKeyDeletion"},
         {**HEADERS, "X-Amz-Target": "DynamoDB_20120810.GetItem"},
         {**HEADERS, "Content-Type": "application/json"},
-        {**HEADERS, "Content-Type": "application/x-amz-json-1.0"},
         {},
     ],
 )
 def test_both_headers_are_required_and_must_be_ours(dev: Program, headers: dict[str, str]) -> None:
     answer = dev.raw(http_post({"Host": "localhost", **headers}, BODY))
     assert fault(answer) == (400, {"__type": "UnknownOperationException"})
+    assert state(dev) == "PendingDeletion"
+
+
+def test_operations_of_our_own_are_no_other_way_to_those_of_kms(dev: Program) -> None:
+    other = "application/x-amz-json-1.0"
+    answer = dev.raw(http_post({"Host": "localhost", **HEADERS, "Content-Type": other}, BODY))
+    assert (answer.status, answer.headers["content-type"]) == (400, other)
+    assert json.loads(answer.body) == {"__type": "UnknownOperationException"}
     assert state(dev) == "PendingDeletion"
 
 

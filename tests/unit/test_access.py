@@ -27,7 +27,8 @@ from people import (
 )
 from servers import ACCOUNT, REGION, code_of
 
-from keyquorum.access import Access, find_subject, key_policy
+from keyquorum.access import Access
+from keyquorum.asked import find_subject, key_policy
 from keyquorum.authz.compiled import Compiled
 from keyquorum.authz.policy import parse_identity_policy
 from keyquorum.errors import AccessDeniedException, IntegrityError
@@ -104,10 +105,11 @@ def test_an_operation_that_asks_for_nothing_is_refused_to_everybody(world: Insid
 
 def test_only_what_aws_lets_everyone_do_is_open() -> None:
     """STS API reference, GetCallerIdentity, GetSessionToken and AssumeRoleWithWebIdentity: "No permissions are
-    required". Who may assume a role, its trust policy says."""
+    required". Who may assume a role, its trust policy says. A session of the console may do what its principal may."""
     found = {name for operations in registry.BY_SERVICE.values() for name, op in operations.items() if op.open}
     assert not found & set(registry.KMS)
-    assert found <= {"AssumeRole", "AssumeRoleWithWebIdentity", "GetCallerIdentity", "GetSessionToken"}
+    sts = {"AssumeRole", "AssumeRoleWithWebIdentity", "GetCallerIdentity", "GetSessionToken"}
+    assert found <= sts | {"ConsoleLogin"}
 
 
 # -- the key's policy

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from keyquorum import api, iam_api, sts_api
+from keyquorum import api, iam_api, own_api, sts_api
 from keyquorum.api import Constraint, Shape
 from keyquorum.audit.members import told
 
-MODELS = {"kms": api, "iam": iam_api, "sts": sts_api}
-MEMBERS = api.CONSTRAINTS | iam_api.CONSTRAINTS | sts_api.CONSTRAINTS
+MODELS = {"kms": api, "iam": iam_api, "sts": sts_api, "keyquorum": own_api}
+MEMBERS = api.CONSTRAINTS | iam_api.CONSTRAINTS | sts_api.CONSTRAINTS | own_api.CONSTRAINTS
 STRUCTURES = sorted(
     {
         structure
@@ -120,9 +120,10 @@ def test_every_name_of_a_request_is_told_or_left_out_on_purpose() -> None:
 
 LEFT_OUT = """
     callerArn ciphertextBlob cloudHsmClusterId contextEntries customKeyStoreType encryptedKeyMaterial grantToken
-    grantTokens importToken jWKS keyStorePassword mac marker message minimumSessionTokenSize newCustomKeyStoreName
-    permissionsBoundaryPolicyInputList plaintext policyExclusionList policyInputList providedContexts publicKey
-    recipient resourceHandlingOption resourceOwner resourcePolicy sharedSecretCiphertextBlob signature tokenCode
-    trustAnchorCertificate webIdentityToken xksProxyAuthenticationCredential xksProxyConnectivity xksProxyUriEndpoint
-    xksProxyUriPath xksProxyVpcEndpointServiceName xksProxyVpcEndpointServiceOwner
+    grantTokens importToken jWKS keySpecs keyStates keyStorePassword keyUsages mac marker message
+    minimumSessionTokenSize newCustomKeyStoreName nextToken nonce origins permissionsBoundaryPolicyInputList
+    plaintext policyExclusionList policyInputList providedContexts publicKey recipient resourceHandlingOption
+    resourceOwner resourcePolicy sharedSecretCiphertextBlob signature text tokenCode trustAnchorCertificate
+    unusedForDays usedWithinDays webIdentityToken xksProxyAuthenticationCredential xksProxyConnectivity
+    xksProxyUriEndpoint xksProxyUriPath xksProxyVpcEndpointServiceName xksProxyVpcEndpointServiceOwner
 """

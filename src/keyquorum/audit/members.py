@@ -50,12 +50,16 @@ _SESSIONS: Final = """
     credentials assumedRoleUser assumedRoleId subjectFromWebIdentityToken provider audience packedPolicySize
 """
 _CUSTODY: Final = "keyringVersion node"
+# What somebody looked for, whose access was explained.
+_LOOKED_FOR: Final = """
+    lookupAttributes attributeKey attributeValue maxResults period principal action resource
+"""
 _DOCUMENTS: Final = "policy policyDocument assumeRolePolicyDocument"
-_DATES: Final = "validTo creationDate deletionDate createDate updateDate expiration"
+_DATES: Final = "validTo creationDate deletionDate createDate updateDate expiration startTime endTime"
 
 _DATE: Final = 0
 _LONGEST: Final = (
-    dict.fromkeys((_KEYS + _GRANTS + _ANSWERS + _IDENTITIES + _SESSIONS + _CUSTODY).split(), LONGEST_TEXT)
+    dict.fromkeys((_KEYS + _GRANTS + _ANSWERS + _IDENTITIES + _SESSIONS + _CUSTODY + _LOOKED_FOR).split(), LONGEST_TEXT)
     | dict.fromkeys(_DOCUMENTS.split(), _LONGEST_DOCUMENT)
     | dict.fromkeys(_DATES.split(), _DATE)
 )

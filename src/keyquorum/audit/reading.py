@@ -38,6 +38,7 @@ class _Event(msgspec.Struct, rename="camel"):
     """What is looked at of a record."""
 
     event_time: str = ""
+    event_source: str = ""
     event_name: str = ""
     user_identity: _Identity = msgspec.field(default_factory=_Identity)
     aws_region: str = ""
@@ -46,6 +47,10 @@ class _Event(msgspec.Struct, rename="camel"):
     resources: list[_Resource] = []
     error_code: str = ""
     error_message: str = ""
+    request_id: str = msgspec.field(name="requestID", default="")
+    event_id: str = msgspec.field(name="eventID", default="")
+    read_only: bool = False
+    recipient_account_id: str = ""
     additional_event_data: _Data = msgspec.field(default_factory=_Data)
 
 

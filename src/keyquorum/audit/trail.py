@@ -7,11 +7,13 @@ from keyquorum.audit import sinks
 from keyquorum.audit.checkpoints import Checkpoints
 from keyquorum.audit.keeper import Keeper
 from keyquorum.audit.log import AuditLog
+from keyquorum.audit.recent import Recent
 from keyquorum.audit.signing import Signer
 
 
 class Trail:
-    """``log`` is where records go; without a directory nothing is kept. ``public_key`` is the checkpoints'."""
+    """``log`` is where records go; without a directory nothing is kept but the last of them, in memory. ``public_key``
+    is the checkpoints'."""
 
     def __init__(
         self, directory: Path | None, signer: Signer, *, sync: bool, rotate_size: int, copies: tuple[str, ...]
@@ -20,12 +22,14 @@ class Trail:
         self.public_key = signer.public_key()
         self.sinks = tuple(map(sinks.parse, copies))
         self._keeper: Keeper | None = None
+        self.recent: Recent | None = None
         if directory is None:
-            self.log = AuditLog.discarding()
+            self.log, self.recent = AuditLog.discarding(), Recent()
+            self.log.sinks = (*self.sinks, self.recent)
         else:
             self.log = AuditLog.open(directory, sync=sync, rotate_size=rotate_size)
             self._keeper = Keeper(Checkpoints(directory, signer, self.sinks), self.log)
-        self.log.sinks = self.sinks
+            self.log.sinks = self.sinks
 
     @property
     def last_checkpoint(self) -> float:

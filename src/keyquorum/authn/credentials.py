@@ -128,8 +128,7 @@ class Authenticator:
                 self._proved[name] = None
         elif now >= session.expires_at:
             raise ExpiredTokenException("The security token included in the request is expired")
-        elif service == b"iam" and caller.kind != ASSUMED_ROLE and session.mfa_at is None:
-            # STS API reference, GetSessionToken: its credentials are none for IAM without a second factor.
+        elif service == b"iam" and not caller.is_for_iam:
             raise _unknown()
         return caller
 

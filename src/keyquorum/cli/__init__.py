@@ -7,6 +7,7 @@ from keyquorum.cli.audit import audit
 from keyquorum.cli.backup import backup, restore
 from keyquorum.cli.common import Configured, data_options, fail
 from keyquorum.cli.config import config
+from keyquorum.cli.console import console
 from keyquorum.cli.db import db
 from keyquorum.cli.doctor import doctor
 from keyquorum.cli.iam import iam
@@ -40,6 +41,7 @@ def env(configured: Configured, as_json: bool) -> None:
 
 main.add_command(serve)
 main.add_command(config)
+main.add_command(console)
 main.add_command(db)
 main.add_command(tls)
 main.add_command(audit)

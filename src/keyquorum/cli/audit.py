@@ -75,6 +75,7 @@ def verify(configured: Configured, audit_dir: Path | None, checkpoints: Path | N
     Covers everything up to the last checkpoint. Ends with 1 if the log is not whole, and says where.
     """
     from keyquorum.audit.signing import Verifier
+    from keyquorum.audit.verified import keep
     from keyquorum.audit.verify import verify as examine
 
     directory = _directory(configured, audit_dir)
@@ -86,6 +87,11 @@ def verify(configured: Configured, audit_dir: Path | None, checkpoints: Path | N
         except ValueError:
             fail(Exception("--key must be the 64 hexadecimal digits that keyquorum audit key prints"))
         report = examine(directory, verifier, checkpoints)
+    if audit_dir is None:
+        try:
+            keep(DataDirectory(configured.data()).verified, report, time.time())
+        except OSError as error:
+            click.echo(f"what this came to is not kept for the console: {error}", err=True)
     for problem in report.problems:
         click.echo(problem)
     if report.found > len(report.problems):
@@ -98,6 +104,37 @@ def verify(configured: Configured, audit_dir: Path | None, checkpoints: Path | N
     click.echo(f"{report.records} records; last checkpoint: {stated}; {report.uncovered} records come after it")
     click.echo("The log is NOT whole." if report.found else "The log is whole.")
     sys.exit(1 if report.found else 0)
+
+
+@audit.command()
+@data_options
+@click.option(
+    "--also",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    multiple=True,
+    help=("Audit directory of another node, or a copy of it."),
+)
+def compare(configured: Configured, also: tuple[Path, ...]) -> None:
+    """Hold the database against the audit log: find rows that were put back to what they were before.
+
+    Looks at what the last recorded changes made of states, deletion dates, policies, grants, aliases, access keys and
+    memberships. Nodes that share a database have a log each: give all of them. Ends with 1 if something was found.
+    """
+    from keyquorum.admin.client import ClientError
+    from keyquorum.admin.comparison import compare as look
+
+    _directory(configured, None)
+    with _failing():
+        try:
+            found = look(configured.settings(), also)
+        except ClientError as error:
+            fail(error)
+    for finding in found.findings:
+        click.echo(finding)
+    click.echo(f"{found.subjects} things are known from the audit log of {1 + len(also)} nodes.")
+    if found.shared and found.findings:
+        click.echo("What another node changed, whose log was not given (--also), is found as well.")
+    sys.exit(1 if found.findings else 0)
 
 
 @audit.command()

@@ -12,7 +12,7 @@ import click
 from keyquorum.cli.common import Configured, data_options, fail
 
 if TYPE_CHECKING:
-    from keyquorum.admin.explanation import Explanation, Part
+    from keyquorum.explain.explanation import Explanation, Part
 
 _Pairs = tuple[tuple[str, str], ...]
 
@@ -62,10 +62,10 @@ def explain(
     """
     import msgspec
 
-    from keyquorum.admin import explain as explaining
     from keyquorum.admin import offline
     from keyquorum.admin.client import ClientError
     from keyquorum.errors import IntegrityError, KMSError
+    from keyquorum.explain import explaining
 
     values: dict[str, tuple[str, ...]] = {}
     for key, value in context:
@@ -88,7 +88,7 @@ def explain(
         fail(Exception(error.message or error.code))
     except (ClientError, IntegrityError, OSError, UnicodeDecodeError) as error:
         fail(error)
-    click.echo(msgspec.json.format(msgspec.json.encode(told), indent=4) if as_json else _text(told))
+    click.echo(msgspec.json.format(msgspec.json.encode(told.shown()), indent=4) if as_json else _text(told))
     sys.exit(0 if told.allowed else 1)
 
 

@@ -127,6 +127,7 @@ GROUPS: Final[dict[str, tuple[Option, ...]]] = {
         Option("tls-key", kinds.PATH, "PEM file of its private key, not encrypted, and not readable by others."),
         Option("tls-client-ca", kinds.PATH, "PEM file of the authorities whose client certificates are accepted."),
         Option("tls-client-auth", kinds.choice("required", "optional"), "Whether every client must show one."),
+        Option("console", kinds.YES_NO, "Serve the console under /console."),
         Option("insecure-http", kinds.YES_NO, "Serve without TLS on an address that others can reach."),
         Option(
             "trusted-proxy",

@@ -68,6 +68,7 @@ class Settings:
     seal_kms_endpoint: str | None = None
     request_quotas: Mapping[str, float] = field(default_factory=dict)
     connections: int = 1024
+    console: bool = True
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
     log_format: str = "human"

@@ -8,11 +8,13 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from keyquorum.arns import ArnLayout
+from keyquorum.audit.lookup import Counted, Found, Place, Wanted
 from keyquorum.authz.authorize import AuthorizedKey
 from keyquorum.authz.compiled import Subject
 from keyquorum.errors import WouldBlock
 from keyquorum.keyring import Keyring
 from keyquorum.model import Caller, HttpRequest, Key, KeyRecord, Principal
+from keyquorum.own_api import GetStatusResponse
 from keyquorum.quotas import Quotas
 from keyquorum.store.engine import Transaction
 from keyquorum.store.store import Store
@@ -68,9 +70,17 @@ class UsageLog(Protocol):
     def last(self, key: Key) -> Use | None: ...
 
 
+class Events(Protocol):
+    """The audit log, as ``audit.lookup`` reads it."""
+
+    def look(self, wanted: Wanted, most: int, budget: int, places: list[Place] | None = None) -> Found: ...
+    def count(self, wanted: Wanted, period: int, budget: int) -> Counted: ...
+
+
 class Services(msgspec.Struct, frozen=True):
     """What operations work with. ``development``: the tags of test emulators choose key ID and key material.
-    ``regions``: the Regions that there are, or None for any."""
+    ``regions``: the Regions that there are, or None for any. ``events`` and ``status``: what a running server tells of
+    itself."""
 
     store: Store
     keyring: Keyring
@@ -80,6 +90,8 @@ class Services(msgspec.Struct, frozen=True):
     quotas: Quotas
     regions: frozenset[str] | None = None
     development: bool = False
+    events: Events | None = None
+    status: Callable[[], GetStatusResponse] | None = None
 
 
 class Access(Protocol):
@@ -88,7 +100,7 @@ class Access(Protocol):
 
     @property
     def subject(self) -> Subject: ...
-    def key(self, use: KeyUse, record: KeyRecord) -> AuthorizedKey: ...
+    def key(self, use: KeyUse, record: KeyRecord, *, one_of_many: bool = False) -> AuthorizedKey: ...
     def account(self, need: Need) -> None: ...
     def role(self, permission: str, role: Principal, context: Iterable[tuple[str, Values]] = ()) -> None: ...
 

@@ -6,6 +6,11 @@ from typing import Final
 from keyquorum.ops import (
     agree,
     aliases,
+    console,
+    console_access,
+    console_counts,
+    console_events,
+    console_status,
     data_keys,
     encrypt,
     grants,
@@ -16,8 +21,10 @@ from keyquorum.ops import (
     mac,
     material,
     policies,
+    policy_check,
     replicas,
     rotation,
+    search,
     sign,
     sts,
     tags,
@@ -50,4 +57,10 @@ STS: Final[dict[str, Operation]] = {operation.name: operation for operation in s
 
 IAM: Final[dict[str, Operation]] = {operation.name: operation for operation in iam.OPERATIONS}
 
-BY_SERVICE: Final = {b"kms": KMS, b"sts": STS, b"iam": IAM}
+OWN: Final[dict[str, Operation]] = {
+    operation.name: operation
+    for family in (console, console_access, console_counts, console_events, console_status, search, policy_check)
+    for operation in family.OPERATIONS
+}
+
+BY_SERVICE: Final = {b"kms": KMS, b"sts": STS, b"iam": IAM, b"keyquorum": OWN}

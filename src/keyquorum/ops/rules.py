@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 import msgspec
+import sqlalchemy as sa
 
 from keyquorum import api, lifecycle
 from keyquorum.authz import lockout
 from keyquorum.authz import policy as policies
 from keyquorum.authz.binding import bind
 from keyquorum.errors import (
+    AccessDeniedException,
     InvalidGrantTokenException,
     InvalidKeyUsageException,
     LimitExceededException,
@@ -18,13 +20,22 @@ from keyquorum.errors import (
     TagException,
     UnsupportedOperationException,
 )
-from keyquorum.model import Key, KeyMaterial, ResourcePolicy, key_name
+from keyquorum.model import ROOT, Key, KeyMaterial, ResourcePolicy, key_name
 from keyquorum.ops.operation import Call, Need
 from keyquorum.specs import SPECS
 
 DAY: Final = 86_400
 
 T = TypeVar("T")
+
+
+def root_of(call: Call, connection: sa.Connection) -> str:
+    """The unique ID of the root of the caller's account, for the one that stands in for strangers in development."""
+    account = call.caller.account
+    root = call.services.store.identities.principal(connection, account, ROOT, ROOT)
+    if root is None:
+        raise AccessDeniedException("Access denied", detail=f"account {account} has no root")
+    return root.principal_id
 
 
 class DueKey(msgspec.Struct, frozen=True):
@@ -145,7 +156,7 @@ def page_of(
 def check_room(call: Call, region: str) -> None:
     """Raises LimitExceededException if the account has all the keys that it may have in a Region."""
     limit = call.services.quotas.keys_per_region
-    if call.services.store.keys.count(call.write().connection, call.caller.account, region) >= limit:
+    if not call.services.store.keys.has_room(call.write(), call.caller.account, region, limit):
         raise LimitExceededException(f"An account can have at most {limit} KMS keys in a Region.")
 
 

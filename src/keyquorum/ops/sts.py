@@ -23,6 +23,7 @@ from keyquorum.errors import (
 )
 from keyquorum.model import ASSUMED_ROLE, ROLE, ROOT, WEB_IDENTITY, Principal, Session
 from keyquorum.ops.operation import Call, Keys, Operation, Values
+from keyquorum.ops.rules import root_of
 
 #: The operation that nobody signs.
 BY_WEB_IDENTITY: Final = "AssumeRoleWithWebIdentity"
@@ -114,7 +115,8 @@ def _session_token(call: Call, request: sts_api.GetSessionTokenRequest, _keys: K
     identity_id = caller.identity_id
     if caller.kind == ROOT:
         seconds = min(seconds, _HOUR)
-        identity_id = identity_id or _root_of(call, caller.account)
+        with call.services.store.database.read() as connection:
+            identity_id = identity_id or root_of(call, connection)
     session = Session("", call.now, call.now + seconds)
     return sts_api.GetSessionTokenResponse(credentials=_issued(call, caller.account, identity_id, session))
 
@@ -260,16 +262,6 @@ def _user(role: Principal, session: Session) -> sts_api.AssumedRoleUser:
         assumed_role_id=f"{role.principal_id}:{session.name}",
         arn=f"arn:aws:sts::{role.account}:assumed-role/{role.name}/{session.name}",
     )
-
-
-def _root_of(call: Call, account: str) -> str:
-    """The unique ID of an account's root, for the one that stands in for strangers in development."""
-    store = call.services.store
-    with store.database.read() as connection:
-        root = store.identities.principal(connection, account, ROOT, ROOT)
-    if root is None:
-        raise AccessDeniedException("Access denied", detail=f"account {account} has no root")
-    return root.principal_id
 
 
 _NO_CLAIMS: Final = Session("", 0.0, 0.0)

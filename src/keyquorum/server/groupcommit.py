@@ -7,9 +7,11 @@ not at all if that write failed.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Protocol
 
+from keyquorum.authn.refusals import Rate
 from keyquorum.errors import KMSError, KMSInternalException
 from keyquorum.model import Answer
 
@@ -35,6 +37,8 @@ class GroupCommit:
         self._loop = loop
         self._write_records = write_records
         self._refuse = refuse
+        # A disk that is full must not fill another with what is said about it.
+        self._failures = Rate(10, 60, "times audit records could not be written")
         self._batch: list[tuple[Receiver, Answer]] = []
 
     def add(self, receiver: Receiver, answer: Answer) -> None:
@@ -50,8 +54,12 @@ class GroupCommit:
             try:
                 self._write_records(records)
             except Exception as error:  # whatever kept the records from the disk keeps the answers here
-                _log.exception("%d audit records could not be written; their answers are withheld", len(records))
                 fault = error if isinstance(error, KMSError) else KMSInternalException()
+                if self._failures.admits(time.time()):
+                    cause = error if fault is not error else None
+                    _log.error(
+                        "%d audit records not written, answers withheld: %s", len(records), fault, exc_info=cause
+                    )
                 batch = [
                     (receiver, answer if answer.record is None else self._refuse(fault, answer.content_type))
                     for receiver, answer in batch

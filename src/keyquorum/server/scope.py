@@ -19,7 +19,7 @@ def scope_of(connection: Any, request: HttpRequest, version: str) -> HTTPScope:
         "http_version": version,
         "server": connection.server,
         "client": (request.peer, 0) if connection.via_proxy else connection.client,
-        "scheme": connection.scheme or "http",
+        "scheme": "https" if request.secure else "http",
         "root_path": connection.root_path,
         "headers": request.headers,
         "state": connection.app_state.copy(),

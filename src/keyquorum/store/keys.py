@@ -13,7 +13,7 @@ from keyquorum.model import Key, KeyMaterial, KeyRecord, ResourcePolicy
 from keyquorum.store import conditions, schema
 from keyquorum.store.aliases import Aliases
 from keyquorum.store.conditions import Condition
-from keyquorum.store.engine import Transaction
+from keyquorum.store.engine import Transaction, generation_of
 from keyquorum.store.erasures import Erasures
 from keyquorum.store.materials import Materials
 from keyquorum.store.rowmac import RowMAC
@@ -27,6 +27,9 @@ _DELETED: Final = schema.deleted_keys
 _GONE: Final = sa.exists().where(_DELETED.c.key_id == _KEYS.c.key_id, _DELETED.c.region == _KEYS.c.region)
 _LIVING: Final = Condition(lambda _: ~_GONE, lambda _: True)
 _IS_GONE: Final = _GONE.label("gone")
+
+
+_COUNTED: Final = 1024
 
 
 class Place(NamedTuple):
@@ -45,6 +48,8 @@ class Keys:
         self.materials = Materials(mac)
         self.erasures = Erasures(mac)
         self._aliases = Aliases(mac)
+        #: Account and Region -> how many keys there were, and the number of the last change then.
+        self._counted: dict[tuple[str, str], tuple[int, int]] = {}
 
     def load(self, connection: sa.Connection, key_id: str, region: str) -> KeyRecord | None:
         """The key and its materials, or None. Raises IntegrityError for rows that do not belong together."""
@@ -83,7 +88,21 @@ class Keys:
         query = sa.select(_KEYS.c.key_id, _KEYS.c.account, _KEYS.c.region).where(~_GONE)
         return [Place(*row) for row in connection.execute(query.order_by(_KEYS.c.account, _KEYS.c.key_id))]
 
-    def count(self, connection: sa.Connection, account: str, region: str) -> int:
+    def has_room(self, txn: Transaction, account: str, region: str, limit: int) -> bool:
+        """Whether the account has fewer than ``limit`` keys in the Region. Counting a million takes a tenth of a
+        second, under the lock of writers; but there cannot be more than were counted and changes were made since, of
+        which each makes one key at most."""
+        number, place = generation_of(txn.connection), (account, region)
+        count, then = self._counted.get(place, (limit, number))
+        if then <= number and count + number - then < limit:
+            return True
+        count = self._count(txn.connection, account, region)
+        if len(self._counted) >= _COUNTED:  # callers name what Regions they like
+            self._counted.clear()
+        self._counted[place] = (count, number)
+        return count < limit
+
+    def _count(self, connection: sa.Connection, account: str, region: str) -> int:
         query = sa.select(sa.func.count()).select_from(_KEYS)
         return int(connection.execute(query.where(_KEYS.c.account == account, _KEYS.c.region == region)).scalar_one())
 

@@ -35,7 +35,8 @@ class _Escaped(sa.TypeDecorator[str]):
         return value
 
     def process_result_value(self, value: str | None, _dialect: object) -> str | None:
-        if value is not None and "\1" in value:
+        # A column that somebody has given another type has no text; it fails its MAC.
+        if isinstance(value, str) and "\1" in value:
             return value.replace("\1\1", "\0").replace("\1\2", "\1")
         return value
 
@@ -200,6 +201,7 @@ keys = sa.Table(
     sa.Column("tags", _text(), nullable=False),
     *_authority(),
     sa.Index("keys_by_place", "account", "region", "key_id", unique=True),
+    sa.Index("keys_by_state", "account", "region", "state", "key_id"),
     sa.Index("keys_by_deletion_date", "deletion_date"),
     sa.Index("keys_by_next_rotation", "next_rotation"),
 )
@@ -321,6 +323,14 @@ erasures = sa.Table(
     sa.Column("account", _text(12), nullable=False),
     sa.Column("mac", Bytes, nullable=False),
     sqlite_autoincrement=True,
+)
+
+#: What may be used once and was, until it would have expired by itself.
+spent_tokens = sa.Table(
+    "spent_tokens",
+    metadata,
+    sa.Column("token_id", _text(64), primary_key=True),
+    sa.Column("expires_at", sa.Float, nullable=False),
 )
 
 #: Audit records of committed changes, until they are known to be in the audit file of their writer.

@@ -50,6 +50,7 @@ class Store:
 
     def __init__(self, database: Database, mac: RowMAC, cached: int = 20_000, node: str | None = None) -> None:
         self.database = database
+        self.mac = mac
         self.keys = Keys(mac)
         self.aliases = Aliases(mac)
         self.managed_policies = ManagedPolicies(mac)

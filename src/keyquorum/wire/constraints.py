@@ -14,10 +14,10 @@ from functools import cache
 from itertools import islice
 from typing import Any, NamedTuple
 
-from keyquorum import api, iam_api, sts_api
+from keyquorum import api, iam_api, own_api, sts_api
 from keyquorum.errors import ValidationException
 
-MEMBERS = api.CONSTRAINTS | iam_api.CONSTRAINTS | sts_api.CONSTRAINTS
+MEMBERS = api.CONSTRAINTS | iam_api.CONSTRAINTS | sts_api.CONSTRAINTS | own_api.CONSTRAINTS
 """Of every structure that a request can hold: its members, in the model's order."""
 
 _MOST_WORDED = 100

@@ -9,22 +9,23 @@ from functools import cache
 
 import msgspec
 
-from keyquorum import api
+from keyquorum import api, own_api
 from keyquorum.errors import KMSError, SerializationException
 from keyquorum.wire import constraints
 
 CONTENT_TYPE = b"application/x-amz-json-1.1"
 
 _encoder = msgspec.json.Encoder()
+_OPERATIONS = api.OPERATIONS | own_api.OPERATIONS
 
 
 @cache
 def _decoder(name: str) -> msgspec.json.Decoder[api.Shape]:
-    return msgspec.json.Decoder(api.OPERATIONS[name].request)
+    return msgspec.json.Decoder(_OPERATIONS[name].request)
 
 
 def decode(name: str, body: bytes) -> api.Shape:
-    """The request of operation ``name`` (a key of ``api.OPERATIONS``), which satisfies its model.
+    """The request of operation ``name`` (of ``api`` or ``own_api``), which satisfies its model.
 
     Raises ``SerializationException`` or ``ValidationException``.
     """

@@ -5,7 +5,7 @@ values and back. Which of them a request speaks is told by its Content-Type, and
 
 from typing import Any, Final
 
-from keyquorum import api, iam_api, sts_api
+from keyquorum import api, iam_api, own_api, sts_api
 from keyquorum.api import OperationShape, Shape
 from keyquorum.errors import (
     KMSError,
@@ -18,15 +18,16 @@ from keyquorum.model import HttpRequest
 from keyquorum.wire import json11, query, query_xml
 
 _TARGETS: Final = {f"TrentService.{name}".encode(): name for name in api.OPERATIONS}
+_OWN_TARGETS: Final = {f"Keyquorum.{name}".encode(): name for name in own_api.OPERATIONS}
 _FORM: Final = b"application/x-www-form-urlencoded"
 
 
 class Json11:
     """AWS JSON 1.1, which is KMS."""
 
-    service: Final = b"kms"
-    event_source: Final = "kms.amazonaws.com"
-    content_type: Final = json11.CONTENT_TYPE
+    service = b"kms"
+    event_source = "kms.amazonaws.com"
+    content_type = json11.CONTENT_TYPE
 
     def operation(self, http: HttpRequest) -> str:
         """The name of an operation of the model; raises UnknownOperationException for anything else."""
@@ -47,6 +48,21 @@ class Json11:
 
     def encode_fault(self, error: KMSError, _request_id: str) -> tuple[int, bytes]:
         return error.status, json11.encode_fault(error)
+
+
+class Own(Json11):
+    """The same in AWS JSON 1.0, for what is this server's own."""
+
+    service = b"keyquorum"
+    event_source = "keyquorum"
+    content_type = b"application/x-amz-json-1.0"
+
+    def operation(self, http: HttpRequest) -> str:
+        """The name of an operation of our own; raises UnknownOperationException for anything else."""
+        name = _OWN_TARGETS.get(http.by_name.get(b"x-amz-target", b""))
+        if name is None:
+            raise UnknownOperationException
+        return name
 
 
 class Query:
@@ -90,6 +106,7 @@ class Query:
 Protocol = Json11 | Query
 
 JSON11: Final = Json11()
+OWN: Final = Own()
 # A form is read, by the searches of query.peek, before its sender is known. A policy of IAM's longest has 61,440 bytes
 # when all of it is percent-encoded Latin-1; a web identity token of STS's longest has 20,000.
 STS: Final = Query("sts", "2011-06-15", sts_api.OPERATIONS, 64 * 1024)
@@ -105,6 +122,8 @@ def protocol_of(http: HttpRequest) -> Protocol | None:
     media_type = _media_type(content_type)
     if media_type == json11.CONTENT_TYPE:
         return JSON11
+    if media_type == Own.content_type:
+        return OWN
     if media_type != _FORM:
         return None
     return IAM if query.peek(http.body, "Version") == IAM.version else STS
@@ -113,7 +132,10 @@ def protocol_of(http: HttpRequest) -> Protocol | None:
 def spoken(content_type: bytes) -> Protocol:
     """The protocol to refuse in what has this Content-Type, a request of which no more is known or an answer. JSON is
     for what is neither; the two services of the query protocol refuse alike."""
-    return STS if _media_type(content_type) in (_FORM, _media_type(STS.content_type)) else JSON11
+    media_type = _media_type(content_type)
+    if media_type in (_FORM, _media_type(STS.content_type)):
+        return STS
+    return OWN if media_type == Own.content_type else JSON11
 
 
 def _media_type(content_type: bytes) -> bytes:

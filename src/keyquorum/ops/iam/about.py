@@ -125,7 +125,7 @@ def _values(keys: Iterable[ConditionKey], request: Any, found: Principal | None)
 
 def _needs(name: str, about: About) -> Callable[[Call, Any], tuple[Need, ...]]:
     def needs(call: Call, request: Any) -> tuple[Need, ...]:
-        return tuple([_need(f"iam:{name}", subject) for subject in about(call, request)])
+        return tuple([need(f"iam:{name}", subject) for subject in about(call, request)])
 
     return needs
 
@@ -135,16 +135,16 @@ def _making_needs(name: str, about: About) -> Callable[[Call, Any], tuple[Need, 
 
     def needs(call: Call, request: Any) -> tuple[Need, ...]:
         subjects = about(call, request)
-        asked = [_need(f"iam:{name}", subject) for subject in subjects]
+        asked = [need(f"iam:{name}", subject) for subject in subjects]
         if request.tags:
             # The condition keys of making it are not tagging's.
-            asked += [_need(tagging, msgspec.structs.replace(subject, keys=())) for subject in subjects]
+            asked += [need(tagging, msgspec.structs.replace(subject, keys=())) for subject in subjects]
         return tuple(asked)
 
     return needs
 
 
-def _need(permission: str, subject: Subject) -> Need:
+def need(permission: str, subject: Subject) -> Need:
     # That of a policy of AWS is not the caller's (IAM user guide, "AWS: Deny access to resources outside your account
     # except AWS managed IAM policies").
     account = ("aws:resourceaccount", (subject.arn.split(":")[4],))

@@ -15,13 +15,20 @@ from keyquorum.authz.matching import fold
 
 class Part(msgspec.Struct, frozen=True, omit_defaults=True):
     """A statement: ``policy`` is what its policy is called, ``index`` its place there from 0, ``statement`` its text as
-    JSON values. ``has``: the condition keys that it asks for, and what the request has of them."""
+    JSON values. ``has``: the condition keys that it asks for, and what the request has of them. ``kind`` and
+    ``document``, which are not for output: the policy's kind and its text, None if it is gone."""
 
     policy: str
     index: int
     sid: str | None
     statement: Any
     has: dict[str, tuple[str, ...] | None] = {}
+    kind: Source | None = None
+    document: str | None = None
+
+    def shown(self) -> "Part":
+        """Without what is not for output."""
+        return msgspec.structs.replace(self, kind=None, document=None)
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -43,6 +50,11 @@ class Explanation(msgspec.Struct, frozen=True):
     nearly: tuple[Part, ...] = ()
     message: str | None = None
 
+    def shown(self) -> "Explanation":
+        """Without what is not for output."""
+        part, let_in = (None if part is None else part.shown() for part in (self.part, self.let_in))
+        return msgspec.structs.replace(self, part=part, let_in=let_in, nearly=tuple(p.shown() for p in self.nearly))
+
 
 Policies = dict[Source, list[tuple[str, str | None, Compiled]]]
 """By kind, in the order of the decision's ``policy``: what each is called, its text, or None if it is gone, itself."""
@@ -55,11 +67,11 @@ def told(decision: Decision, request: Request, subject: Subject, own: str, polic
     part = None
     if decision.statement is not None:
         name, text, _ = of_source[decision.policy or 0]
-        part = _part(name, text, decision.statement, decision.sid)
+        part = _part(decision.source, name, text, decision.statement, decision.sid)
 
     def applying(source: Source, test: Callable[[Applicable], bool]) -> list[Part]:
         return [
-            _part(name, text, statement.index, statement.sid, request)
+            _part(source, name, text, statement.index, statement.sid, request)
             for name, text, compiled in policies[source]
             for statement in compiled.using(action)[1]
             if statement.level(subject) and test(statement)
@@ -83,14 +95,16 @@ def told(decision: Decision, request: Request, subject: Subject, own: str, polic
     )
 
 
-def _part(name: str, text: str | None, index: int, sid: str | None, request: Request | None = None) -> Part:
+def _part(
+    kind: Source, name: str, text: str | None, index: int, sid: str | None, request: Request | None = None
+) -> Part:
     if text is None:
-        return Part(f"{name}, which is gone", index, sid, None)
+        return Part(f"{name}, which is gone", index, sid, None, kind=kind)
     body = json.loads(text)["Statement"]
     statement = body[index] if isinstance(body, list) else body
     asked = _keys(statement.get("Condition", {}).values()) if request is not None else ()
     has = {} if request is None else {key: request.context[fold(key)] for key in asked}
-    return Part(name, index, sid, statement, has)
+    return Part(name, index, sid, statement, has, kind, text)
 
 
 def _keys(conditions: Iterable[dict[str, Any]]) -> list[str]:

@@ -11,9 +11,8 @@ from typing import Final
 import msgspec
 
 from keyquorum import api, arns
-from keyquorum.access import about_key, find_subject, grants_to, key_policy
-from keyquorum.admin.explanation import Explanation, Policies, told
 from keyquorum.arns import LAYOUTS
+from keyquorum.asked import about_key, find_subject, grants_to, key_policy
 from keyquorum.authz import evaluate
 from keyquorum.authz.compiled import Compiled, Request, Subject
 from keyquorum.authz.context import Facts, RequestContext
@@ -21,12 +20,14 @@ from keyquorum.authz.decision import Source
 from keyquorum.authz.matching import fold
 from keyquorum.authz.policy import parse_identity_policy, parse_trust_policy
 from keyquorum.authz.subjects import documents
+from keyquorum.authz.work import UNBOUNDED, Work
 from keyquorum.errors import (
     InvalidArnException,
     NoSuchEntityException,
     NotFoundException,
     UnsupportedOperationException,
 )
+from keyquorum.explain.explanation import Explanation, Policies, told
 from keyquorum.model import (
     ASSUMED_ROLE,
     ROLE,
@@ -43,7 +44,7 @@ from keyquorum.store.store import CachedView, Store
 
 _HOUR: Final = 3600.0
 _SESSION: Final = "explain"
-_ON_ALIASES: Final = frozenset({"kms:CreateAlias", "kms:UpdateAlias", "kms:DeleteAlias"})
+ON_ALIASES: Final = frozenset({"kms:CreateAlias", "kms:UpdateAlias", "kms:DeleteAlias"})
 #: As the service writes them: policies compare without case, tables of permissions do not.
 _ACTIONS: Final = {f"kms:{name}".lower(): f"kms:{name}" for name in (*api.OPERATIONS, "ReEncryptFrom", "ReEncryptTo")}
 _UNKNOWN: Final = ("aws:securetransport", "aws:sourceip", "aws:useragent")
@@ -64,20 +65,20 @@ class Question(msgspec.Struct, frozen=True):
     session_policies: tuple[str, ...] = ()
 
 
-def explain(store: Store, question: Question, now: float) -> Explanation:
-    """``now`` is in seconds since the epoch. Raises KMSError for a name of nobody or nothing, and for a session policy
-    that is none."""
+def explain(store: Store, question: Question, now: float, work: Work = UNBOUNDED) -> Explanation:
+    """``now`` is in seconds since the epoch. ``work``: what all comparisons together may cost. Raises KMSError for a
+    name of nobody or nothing, and for a session policy that is none; TooMuchWork."""
     question = msgspec.structs.replace(question, action=_ACTIONS.get(question.action.lower(), question.action))
     view = CachedView(store, may_block=True)
     caller = _caller(store, question, now)
     for text in question.session_policies:
         parse_identity_policy(text)
-    subject = find_subject(caller, view)
+    subject = find_subject(caller, view, work)
     identity = None if caller.kind == ROOT else view.identity(caller.account, caller.identity_id)
     policies = _policies(caller, identity, subject)
     target = _target(store, view, question, caller)
     facts = _facts(question, caller, subject, now, target)
-    context = RequestContext(facts)
+    context = RequestContext(facts, work)
     if not isinstance(target, KeyRecord):
         context["aws:resourceaccount"] = (target.account if isinstance(target, Principal) else caller.account,)
     context.update(dict.fromkeys(_UNKNOWN))
@@ -88,7 +89,7 @@ def explain(store: Store, question: Question, now: float) -> Explanation:
     compiled: Compiled | None = None
     if isinstance(target, KeyRecord):
         asked = about_key(target, facts, context)
-        compiled = key_policy(target)
+        compiled = key_policy(target, work)
         decision = evaluate.on_key(asked, subject, compiled, lambda: grants_to(view, target, subject, question.action))
         own, policy = "key policy", target.policy
     elif isinstance(target, Principal) and target.trust is not None:
@@ -106,6 +107,16 @@ def explain(store: Store, question: Question, now: float) -> Explanation:
 
 
 # -- who asks, and what about
+
+
+def identity_of(store: Store, arn: str) -> Principal | None:
+    """The root, the user or the role of an ARN, or the role whose session it is; None if there is none."""
+    with store.database.read() as connection:
+        account = arn.split(":")[4] if arn.count(":") >= 5 else ""
+        if arn == f"arn:aws:iam::{account}:root":
+            return store.identities.principal(connection, account, ROOT, ROOT)
+        unique_id = store.identities.unique_id(connection, arn)
+        return None if unique_id is None else store.identities.by_id(connection, unique_id.partition(":")[0])
 
 
 def _caller(store: Store, question: Question, now: float) -> Caller:
@@ -157,7 +168,7 @@ def _target(store: Store, view: CachedView, question: Question, caller: Caller) 
         raise InvalidArnException(f"{name} is not in Region {question.region}")
     account, key_id = ref.account or caller.account, ref.key_id
     if ref.alias is not None:
-        if question.action in _ON_ALIASES:
+        if question.action in ON_ALIASES:
             return LAYOUTS[0].alias(question.region, account, ref.alias)
         alias = view.alias(account, question.region, ref.alias)
         key_id = None if alias is None else alias.key_id

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ConsoleLogin: who can sign a request may begin a session of the console. No operation of AWS's API, and no permission
+of its own: the session may do what its principal may, and with temporary credentials no more than those.
+
+The answer is a token that is good for one session, for as long as it takes to hand it over. Nobody signs in twice by
+one request, since that has a nonce of ours, which is good once (docs/adr/0024).
+"""
+
+import os
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from keyquorum import own_api
+from keyquorum.errors import ValidationException
+from keyquorum.keyring import Keyring
+from keyquorum.model import ROOT, Session
+from keyquorum.ops.operation import Call, Keys, Operation
+from keyquorum.ops.rules import root_of
+from keyquorum.store import spent
+
+_NONCE: Final = "console nonce"
+_LOGIN: Final = "console login"
+
+#: Seconds: to sign in with a nonce, to follow a link, and to work (root as long as GetSessionToken gives it).
+NONCE_SECONDS: Final = 120.0
+LINK_SECONDS: Final = 300.0
+_SECONDS: Final = 8 * 3600.0
+_SECONDS_OF_ROOT: Final = 3600.0
+
+
+T = TypeVar("T")
+
+
+class Once(msgspec.Struct, frozen=True):
+    """Something that is good once, until then (seconds since the epoch)."""
+
+    token_id: str
+    expires_at: float
+
+
+class Login(msgspec.Struct, frozen=True):
+    """Whose session may be begun, once."""
+
+    once: Once
+    account: str
+    identity_id: str
+    arn: str
+    session: Session
+
+
+def new_nonce(keyring: Keyring, now: float) -> str:
+    return _sealed(keyring, _NONCE, Once(_new_id(), now + NONCE_SECONDS))
+
+
+def read_login(keyring: Keyring, token: str, now: float) -> Login | None:
+    """What a token of ConsoleLogin stands for; None for one that is none, or has expired."""
+    login = _opened(keyring, _LOGIN, token, Login)
+    return None if login is None or now >= login.once.expires_at else login
+
+
+def _login(call: Call, request: own_api.ConsoleLoginRequest, _keys: Keys) -> own_api.ConsoleLoginResponse:
+    keyring, caller = call.services.keyring, call.caller
+    nonce = _opened(keyring, _NONCE, request.nonce or "", Once)
+    if nonce is None or call.now >= nonce.expires_at:
+        raise ValidationException("The nonce is not one of this server's, or has expired.")
+    if not spent.spend(call.write(), nonce.token_id, nonce.expires_at, call.now):
+        raise ValidationException("The nonce was used already.")
+    earlier = caller.session or Session("", call.now, call.now + _SECONDS)
+    lasts = _SECONDS_OF_ROOT if caller.kind == ROOT else _SECONDS
+    # A session that goes on in a browser stays as old as it is: who revoked it did so by aws:TokenIssueTime.
+    session = replace(
+        earlier,
+        expires_at=min(earlier.expires_at, call.now + lasts),
+        console=True,
+        not_for_iam=not caller.is_for_iam,
+    )
+    identity_id = caller.identity_id or root_of(call, call.write().connection)
+    once = Once(_new_id(), call.now + LINK_SECONDS)
+    token = _sealed(keyring, _LOGIN, Login(once, caller.account, identity_id, caller.arn, session))
+    return own_api.ConsoleLoginResponse(token=token, expires_at=once.expires_at)
+
+
+def _new_id() -> str:
+    return os.urandom(16).hex()
+
+
+def _sealed(keyring: Keyring, purpose: str, content: Any) -> str:
+    return keyring.seal_token(purpose, msgspec.msgpack.encode(content)).hex()
+
+
+def _opened(keyring: Keyring, purpose: str, token: str, kind: type[T]) -> T | None:
+    try:
+        sealed = bytes.fromhex(token)
+    except ValueError:
+        return None
+    opened = keyring.open_token(purpose, sealed)
+    return None if opened is None else msgspec.msgpack.decode(opened, type=kind)
+
+
+OPERATIONS: Final = (Operation(name="ConsoleLogin", run=_login, open=True, changes=True),)
