@@ -279,7 +279,7 @@ def _check_records(
         # To decrypt what is in a key that is not enabled, the checker enabled it.
         for operation in ("EnableKey", "CancelKeyDeletion"):
             found[operation] = min(found[operation], expected[operation])
-        assert found >= expected if thing.retried else +found == expected, (thing, found, expected)
+        assert found >= expected if thing.retried else +found == expected, (+found, expected, thing)
 
 
 def _key_ids(record: dict[str, Any]) -> set[str]:
