@@ -46,6 +46,21 @@ def _text(longest: int | None = None) -> sa.String:
     return kind.with_variant(_Escaped(), "postgresql")
 
 
+class _AsItIs(sa.TypeDecorator[float]):
+    """PostgreSQL's double precision, read as the driver has it: a column that somebody has given another type has no
+    numbers. It fails its MAC, not a conversion that comes before."""
+
+    impl = sa.Float
+    cache_ok = True
+
+    def result_processor(self, _dialect: object, _coltype: object) -> None:
+        return None
+
+
+def _number() -> sa.Float[float]:
+    return sa.Float().with_variant(_AsItIs(), "postgresql")
+
+
 def _row() -> sa.Column[int]:
     """Numbers that the database gives, in the order of insertions, and none twice."""
     return sa.Column("row", _counted(), primary_key=True, autoincrement=True)
@@ -69,7 +84,7 @@ changes = sa.Table(
     metadata,
     sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("slots", Bytes),
-    sa.Column("changed_at", sa.Float, nullable=False),
+    sa.Column("changed_at", _number(), nullable=False),
 )
 
 #: One row: the oldest schema revision whose programs can work on this schema.
@@ -82,7 +97,7 @@ root_keys = sa.Table(
     metadata,
     sa.Column("root_id", sa.Integer, primary_key=True),
     sa.Column("sealed", Bytes, nullable=False),
-    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("created_at", _number(), nullable=False),
     sa.Column("kind", _text(32)),
     sa.Column("parameters", _text()),
 )
@@ -93,8 +108,8 @@ keyring_keys = sa.Table(
     metadata,
     sa.Column("keyring_version", sa.Integer, primary_key=True),
     sa.Column("wrapped", Bytes, nullable=False),
-    sa.Column("created_at", sa.Float, nullable=False),
-    sa.Column("retired_at", sa.Float),
+    sa.Column("created_at", _number(), nullable=False),
+    sa.Column("retired_at", _number()),
 )
 
 #: Users, groups, roles, and the root of each account. One row holds all that an identity is and may: who can remove
@@ -109,7 +124,7 @@ principals = sa.Table(
     sa.Column("policy", _text()),  # of revision 0001: an inline policy without a name
     *_authority(),
     sa.Column("path", _text(512)),
-    sa.Column("created_at", sa.Float),
+    sa.Column("created_at", _number()),
     sa.Column("tags", _text()),
     sa.Column("inline", _text()),
     sa.Column("attached", _text()),
@@ -130,8 +145,8 @@ managed_policies = sa.Table(
     sa.Column("name", _text(128), nullable=False),
     sa.Column("path", _text(512), nullable=False),
     sa.Column("description", _text(), nullable=False),
-    sa.Column("created_at", sa.Float, nullable=False),
-    sa.Column("updated_at", sa.Float, nullable=False),
+    sa.Column("created_at", _number(), nullable=False),
+    sa.Column("updated_at", _number(), nullable=False),
     sa.Column("versions", _text(), nullable=False),
     sa.Column("default_version", _text(16), nullable=False),
     sa.Column("last_version", sa.Integer, nullable=False),
@@ -149,7 +164,7 @@ oidc_providers = sa.Table(
     sa.Column("client_ids", _text(), nullable=False),
     sa.Column("thumbprints", _text(), nullable=False),
     sa.Column("jwks", _text()),
-    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("created_at", _number(), nullable=False),
     sa.Column("tags", _text(), nullable=False),
     *_authority(),
 )
@@ -161,7 +176,7 @@ access_keys = sa.Table(
     sa.Column("principal_id", _text(64), sa.ForeignKey("principals.principal_id"), nullable=False),
     sa.Column("keyring_version", sa.Integer, nullable=False),
     sa.Column("wrapped_secret", Bytes, nullable=False),
-    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("created_at", _number(), nullable=False),
     *_authority(),
     sa.Column("status", _text(16)),
     sa.Column("public_key", Bytes),
@@ -174,7 +189,7 @@ access_key_usage = sa.Table(
     "access_key_usage",
     metadata,
     sa.Column("access_key_id", _text(128), sa.ForeignKey("access_keys.access_key_id"), primary_key=True),
-    sa.Column("used_at", sa.Float, nullable=False),
+    sa.Column("used_at", _number(), nullable=False),
     sa.Column("service", _text(16), nullable=False),
     sa.Column("region", _text(32), nullable=False),
 )
@@ -190,13 +205,13 @@ keys = sa.Table(
     sa.Column("origin", _text(32), nullable=False),
     sa.Column("state", _text(32), nullable=False),
     sa.Column("description", _text(), nullable=False),
-    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("created_at", _number(), nullable=False),
     sa.Column("material_id", _text(64), nullable=False),
     sa.Column("primary_region", _text(32)),
-    sa.Column("deletion_date", sa.Float),
+    sa.Column("deletion_date", _number()),
     sa.Column("pending_window", sa.Integer),
     sa.Column("rotation_period", sa.Integer),
-    sa.Column("next_rotation", sa.Float),
+    sa.Column("next_rotation", _number()),
     sa.Column("on_demand_rotations", sa.Integer, nullable=False),
     sa.Column("tags", _text(), nullable=False),
     *_authority(),
@@ -216,10 +231,10 @@ key_materials = sa.Table(
     sa.Column("state", _text(48), nullable=False),
     sa.Column("keyring_version", sa.Integer, nullable=False),
     sa.Column("wrapped_row", _counted()),
-    sa.Column("created_at", sa.Float, nullable=False),
-    sa.Column("rotated_at", sa.Float),
+    sa.Column("created_at", _number(), nullable=False),
+    sa.Column("rotated_at", _number()),
     sa.Column("rotation_type", _text(16)),
-    sa.Column("valid_to", sa.Float),
+    sa.Column("valid_to", _number()),
     sa.Column("description", _text()),
     *_authority(),
     sa.ForeignKeyConstraint(["key_id", "region"], ["keys.key_id", "keys.region"]),
@@ -257,8 +272,8 @@ aliases = sa.Table(
     sa.Column("region", _text(32), primary_key=True),
     sa.Column("name", _text(256), primary_key=True),
     sa.Column("key_id", _text(64), nullable=False),
-    sa.Column("created_at", sa.Float, nullable=False),
-    sa.Column("updated_at", sa.Float, nullable=False),
+    sa.Column("created_at", _number(), nullable=False),
+    sa.Column("updated_at", _number(), nullable=False),
     *_authority(),
     sa.ForeignKeyConstraint(["key_id", "region"], ["keys.key_id", "keys.region"]),
     sa.Index("aliases_by_key", "key_id", "region"),
@@ -276,7 +291,7 @@ grants = sa.Table(
     sa.Column("issuing_account", _text(12), nullable=False),
     sa.Column("operations", _text(), nullable=False),
     sa.Column("constraints", _text()),
-    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("created_at", _number(), nullable=False),
     sa.Column("grantee_is_service", sa.Integer, nullable=False),
     sa.Column("retiring_is_service", sa.Integer, nullable=False),
     *_authority(),
@@ -296,7 +311,7 @@ key_usage = sa.Table(
     sa.Column("key_id", _text(64), primary_key=True),
     sa.Column("region", _text(32), primary_key=True),
     sa.Column("operation", _text(48), nullable=False),
-    sa.Column("used_at", sa.Float, nullable=False),
+    sa.Column("used_at", _number(), nullable=False),
     sa.Column("event_id", _text(36), nullable=False),
     sa.Column("request_id", _text(36), nullable=False),
     sa.ForeignKeyConstraint(["key_id", "region"], ["keys.key_id", "keys.region"]),
@@ -309,7 +324,7 @@ deleted_keys = sa.Table(
     sa.Column("key_id", _text(64), primary_key=True),
     sa.Column("region", _text(32), primary_key=True),
     sa.Column("account", _text(12), nullable=False),
-    sa.Column("deleted_at", sa.Float, nullable=False),
+    sa.Column("deleted_at", _number(), nullable=False),
     *_authority(),
 )
 
@@ -330,7 +345,7 @@ spent_tokens = sa.Table(
     "spent_tokens",
     metadata,
     sa.Column("token_id", _text(64), primary_key=True),
-    sa.Column("expires_at", sa.Float, nullable=False),
+    sa.Column("expires_at", _number(), nullable=False),
 )
 
 #: Audit records of committed changes, until they are known to be in the audit file of their writer.
