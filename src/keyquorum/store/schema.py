@@ -346,6 +346,7 @@ spent_tokens = sa.Table(
     metadata,
     sa.Column("token_id", _text(64), primary_key=True),
     sa.Column("expires_at", _number(), nullable=False),
+    sa.Index("spent_tokens_by_expiry", "expires_at"),
 )
 
 #: Audit records of committed changes, until they are known to be in the audit file of their writer.

@@ -28,6 +28,7 @@ def upgrade() -> None:
     op.add_column("root_keys", sa.Column("parameters", sa.Text()))
     op.add_column("keyring_keys", sa.Column("retired_at", sa.Float()))
     op.add_column("audit_outbox", sa.Column("node", sa.String(length=32)))
+    op.create_index("spent_tokens_by_expiry", "spent_tokens", ["expires_at"])
     op.create_index("keys_by_state", "keys", ["account", "region", "state", "key_id"])
     op.create_index("access_keys_by_keyring_version", "access_keys", ["keyring_version"])
     op.create_index("key_materials_by_keyring_version", "key_materials", ["keyring_version"])
