@@ -60,6 +60,16 @@ class Endpoint(msgspec.Struct, frozen=True):
     ca_bundle: str | None = None
 
 
+def put_in_place(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Let the file have this content: whoever reads it finds what was there before, or all of this. Power that is lost
+    may lose it. Raises OSError."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with open(fd, "wb") as file:
+        file.write(content)
+    draft.replace(path)
+
+
 def sync_directory(path: Path) -> None:
     """Make the names in a directory durable: a file that is synced and has lost its name is lost."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -26,7 +26,7 @@ from keyquorum.app import Service, accepted, open_database, open_root
 from keyquorum.config import Settings, is_loopback
 from keyquorum.custody.root import RootKey
 from keyquorum.custody.seal import SealAway, SealWaits
-from keyquorum.layout import DataDirectory, Endpoint
+from keyquorum.layout import DataDirectory, Endpoint, put_in_place
 from keyquorum.observability.exposition import Exposition
 from keyquorum.observability.readiness import routes as readiness_routes
 from keyquorum.observability.serving import Common, make_descriptors
@@ -277,9 +277,7 @@ def _url(host: str, port: int, scheme: str) -> str:
 
 
 def _remember(directory: DataDirectory, endpoint: Endpoint) -> None:
-    draft = directory.endpoint.with_name(f".{directory.endpoint.name}.{os.urandom(8).hex()}")
-    draft.write_bytes(msgspec.json.encode(endpoint))
-    draft.replace(directory.endpoint)
+    put_in_place(directory.endpoint, msgspec.json.encode(endpoint))
 
 
 def _announce(service: Service, url: str, common: Common) -> None:

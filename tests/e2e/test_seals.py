@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from seals import KINDS, Places, Shown, Token, changed, opening
-from servers import Production
+from seals import KINDS, Places, Shown, Token, changed, opening, standing
 
 from keyquorum.admin import seals
 from keyquorum.app import open_data
@@ -21,17 +20,8 @@ pytestmark = [pytest.mark.long, pytest.mark.xdist_group("seals")]
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
-    directory = tmp_path_factory.mktemp("places")
-    token = Token(directory)
-    other = Production(tmp_path_factory.mktemp("other"))
-    kms = other.client()
-    first, second = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
-    places = Places(directory, token, other, (first, second))
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in places.variables.items():
-            patch.setenv(name, value)
+    with standing(tmp_path_factory) as places:
         yield places
-    other.stop()
 
 
 def known(settings: Settings) -> bytes:

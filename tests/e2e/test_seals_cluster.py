@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from inprocess import InProcess
 from postgres import fresh_database
-from seals import KINDS, Places, Shown, Token, changed, opening
-from servers import Production, Program, RefusedToStart
+from seals import KINDS, Places, Shown, changed, opening, standing
+from servers import Program, RefusedToStart
 
 from keyquorum.admin import seals
 from keyquorum.app import Service, open_data
@@ -26,16 +26,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("seals")]
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
-    directory = tmp_path_factory.mktemp("places")
-    token = Token(directory)
-    other = Production(tmp_path_factory.mktemp("other"))
-    first, second = (other.client().create_key()["KeyMetadata"]["Arn"] for _ in range(2))
-    places = Places(directory, token, other, (first, second))
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in places.variables.items():
-            patch.setenv(name, value)
+    with standing(tmp_path_factory) as places:
         yield places
-    other.stop()
 
 
 @pytest.fixture

@@ -130,6 +130,22 @@ class Places:
         return Wanted(self.settings(data, kind, second=second), kind, division, **more)
 
 
+@contextmanager
+def standing(make: pytest.TempPathFactory) -> Iterator[Places]:
+    """Places of all kinds, another keyquorum among them, whose secrets are in this process's variables."""
+    directory = make.mktemp("places")
+    token = Token(directory)
+    other = Production(make.mktemp("other"))
+    kms = other.client()
+    first, second = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
+    places = Places(directory, token, other, (first, second))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in places.variables.items():
+            patch.setenv(name, value)
+        yield places
+    other.stop()
+
+
 def shares_file(path: Path, shares: tuple[str, ...]) -> str:
     return secret_file(path, "\n".join(shares))
 

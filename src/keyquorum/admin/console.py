@@ -24,7 +24,7 @@ def new_link(remote: Remote) -> tuple[str, float]:
         OWN.content_type.decode(),
         body,
         datetime.now(UTC),
-        "Keyquorum.ConsoleLogin",
+        OWN.target("ConsoleLogin"),
     )
     status, answer = remote.exchange("POST", "/", body, {**headers, "user-agent": AGENT})
     members = _read(remote, answer)

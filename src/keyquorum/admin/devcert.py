@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from keyquorum.layout import put_in_place
+
 #: Names of the server's certificate beside those that are asked for.
 LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 _AUTHORITY: Final = timedelta(days=3650)
@@ -136,11 +138,7 @@ def _write(directory: Path, name: str, certificate: x509.Certificate, key: ec.El
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     files = ((directory / f"{name}.key", 0o600, secret), (directory / f"{name}.pem", 0o644, _pem(certificate)))
     for path, mode, content in files:
-        draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with open(fd, "wb") as file:
-            file.write(content)
-        draft.replace(path)
+        put_in_place(path, content, mode)
     return [path for path, _, _ in files]
 
 

@@ -135,6 +135,15 @@ class _Stream:
     def place(self) -> Place:
         return Place(self.writer, self.inode, self.before)
 
+    def brief(self, line: bytes, earliest: str | None) -> _Brief | None:
+        """What is to be seen of a line at once; None for what is no record. The first that is before ``earliest`` ends
+        the stream."""
+        brief = _briefly(line)
+        if brief is not None:
+            self.moment = brief.event_time
+            self.ended = earliest is not None and self.moment < earliest
+        return brief
+
 
 class Lookup:
     """``source``: an audit directory, or the records in memory."""
@@ -179,14 +188,11 @@ class Lookup:
             # A share each, so that all get about as far.
             left = budget // len(streams)
             for line, _, _ in stream.lines:
-                brief = _briefly(line)
-                if brief is not None:
-                    stream.moment = brief.event_time
-                    if earliest is not None and stream.moment < earliest:
-                        stream.ended = True
-                        break
-                    if wanted.may_be(brief) and (not wanted.asks_more or _is_one(wanted, line)):
-                        counts[_second(brief.event_time) // period * period, brief.event_name, brief.error_code] += 1
+                brief = stream.brief(line, earliest)
+                if stream.ended:
+                    break
+                if brief is not None and wanted.may_be(brief) and (not wanted.asks_more or _is_one(wanted, line)):
+                    counts[_second(brief.event_time) // period * period, brief.event_name, brief.error_code] += 1
                 left -= len(line)
                 if left <= 0:
                     break
@@ -207,17 +213,14 @@ class Lookup:
                 stream.ended = True
                 break
             left -= len(line)
-            brief = _briefly(line)
-            if brief is not None:
-                stream.moment = brief.event_time
-                if earliest is not None and stream.moment < earliest:
-                    stream.ended = True
-                    break
-                shown = read(line) if wanted.may_be(brief) else None
-                if shown is not None and wanted.matches(shown):
-                    stream.found, stream.start = shown, start
-                    stream.before = start + len(line) if not isinstance(self._source, Recent) else start + 1
-                    break
+            brief = stream.brief(line, earliest)
+            if stream.ended:
+                break
+            shown = read(line) if brief is not None and wanted.may_be(brief) else None
+            if shown is not None and wanted.matches(shown):
+                stream.found, stream.start = shown, start
+                stream.before = start + len(line) if not isinstance(self._source, Recent) else start + 1
+                break
             stream.before = start
         return left
 

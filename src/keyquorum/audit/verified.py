@@ -2,13 +2,13 @@
 """What the last verification of a node's audit log came to, kept beside the log for whoever looks at the server. It is
 a note, not a proof: who can write to the data directory can write this, too."""
 
-import os
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from keyquorum.audit.walk import Report
+from keyquorum.layout import put_in_place
 
 _SHOWN: Final = 10
 
@@ -27,10 +27,7 @@ def keep(path: Path, report: Report, at: float) -> None:
     """Raises OSError."""
     problems = [str(problem) for problem in report.problems[:_SHOWN]]
     note = Verified(at, not report.found, report.records, report.uncovered, problems)
-    draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-    draft.touch(mode=0o600)
-    draft.write_bytes(msgspec.json.encode(note))
-    draft.replace(path)
+    put_in_place(path, msgspec.json.encode(note))
 
 
 def last(path: Path) -> Verified | None:

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from keyquorum.console.charts import HEIGHT, WIDTH, chart
 from keyquorum.console.events import attributes, find, moment, shown
 from keyquorum.console.rendering import refused, render
-from keyquorum.console.site import gateway_of, get
+from keyquorum.console.site import get
 from keyquorum.console.visitors import Visitor
 
 _HOUR: Final = 3600
@@ -31,7 +31,7 @@ async def _page(request: Request, visitor: Visitor) -> Response:
     query = request.query_params
     chosen = query.get("range", "24h") if query.get("range") in _RANGES else "24h"
     _, length, period = _RANGES[chosen]
-    now = gateway_of(request).now()
+    now = visitor.now
     begin, end = moment(query.get("from", "")), moment(query.get("to", ""))
     own_times = begin is not None or end is not None
     if not own_times:
@@ -82,7 +82,7 @@ def _asked(query: Any, begin: float | None, end: float | None) -> dict[str, Any]
 async def _tail(request: Request, visitor: Visitor) -> Response:
     """What came after a moment, for audit.js: it may tell of some again, and the script knows them by their IDs."""
     query = request.query_params
-    after = moment(query.get("after", "")) or gateway_of(request).now()
+    after = moment(query.get("after", "")) or visitor.now
     asked = _asked(query, max(0.0, after - _OVERLAP), None)
     outcome = await visitor.own("LookupEvents", {**asked, "MaxResults": _PAGE})
     if not outcome.ok:

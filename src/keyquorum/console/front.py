@@ -10,7 +10,7 @@ from starlette.responses import Response
 from keyquorum.console.events import attributes, shown
 from keyquorum.console.keys import pending
 from keyquorum.console.rendering import render
-from keyquorum.console.site import gateway_of, get
+from keyquorum.console.site import get
 from keyquorum.console.status import lasted
 from keyquorum.console.visitors import Visitor
 
@@ -19,7 +19,7 @@ _DAY: Final = 86_400.0
 
 
 async def _front(request: Request, visitor: Visitor) -> Response:
-    now = gateway_of(request).now()
+    now = visitor.now
     counted = await visitor.own("CountKeys", {})
     by_state = dict(counted.members.get("ByState", {})) if counted.ok else None
     refusals = await visitor.own(

@@ -30,7 +30,6 @@ from keyquorum.store.store import Store
 from keyquorum.wire import query_client
 from keyquorum.wire.protocols import IAM, JSON11, OWN, STS, Protocol
 
-_PREFIXES: Final = {b"kms": "TrentService", b"keyquorum": "Keyquorum"}
 # RFC 6265, section 4.1.1: Base64 as RFC 4648, section 5, has it needs no quotes in a cookie.
 _TO_COOKIE: Final = str.maketrans("+/", "-_")
 _FROM_COOKIE: Final = str.maketrans("-_", "+/")
@@ -103,8 +102,7 @@ class Gateway:
     ) -> Outcome:
         protocol = OWN if own else JSON11
         body = msgspec.json.encode(members)
-        target = f"{_PREFIXES[protocol.service]}.{operation}"
-        return await self._asked(protocol, credentials, region, asker, operation, body, target)
+        return await self._asked(protocol, credentials, region, asker, operation, body, protocol.target(operation))
 
     async def query(
         self, credentials: Credentials, region: str, asker: Asker, service: str, operation: str, members: dict[str, str]

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from keyquorum.console.rendering import refused, render
-from keyquorum.console.site import gateway_of, get
+from keyquorum.console.site import get
 from keyquorum.console.visitors import Visitor
 
 _UNITS: Final = (("days", 86_400), ("hours", 3600), ("minutes", 60))
@@ -19,7 +19,7 @@ async def _page(request: Request, visitor: Visitor) -> Response:
     if not outcome.ok:
         return refused(request, visitor, outcome)
     found = outcome.members
-    now = gateway_of(request).now()
+    now = visitor.now
     return render(
         request,
         visitor,

@@ -34,7 +34,6 @@ class Visitor:
         region = request.query_params.get("region", "")
         self.region = region if is_region(region) else gateway.region
         self.account = temporary.account
-        self.expires_at = temporary.session.expires_at
         self.endpoint = f"{'https' if self._asker.secure else 'http'}://{self._asker.host}"
         self.csrf = hmac.digest(temporary.secret.encode(), b"console form", "sha256").hex()
 

@@ -7,7 +7,7 @@ one request, since that has a nonce of ours, which is good once (docs/adr/0024).
 """
 
 import os
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -17,7 +17,7 @@ from keyquorum.errors import ValidationException
 from keyquorum.keyring import Keyring
 from keyquorum.model import ROOT, Session
 from keyquorum.ops.operation import Call, Keys, Operation
-from keyquorum.ops.rules import root_of
+from keyquorum.ops.rules import opened_text, root_of, sealed_text
 from keyquorum.store import spent
 
 _NONCE: Final = "console nonce"
@@ -28,9 +28,6 @@ NONCE_SECONDS: Final = 120.0
 LINK_SECONDS: Final = 300.0
 _SECONDS: Final = 8 * 3600.0
 _SECONDS_OF_ROOT: Final = 3600.0
-
-
-T = TypeVar("T")
 
 
 class Once(msgspec.Struct, frozen=True):
@@ -51,18 +48,18 @@ class Login(msgspec.Struct, frozen=True):
 
 
 def new_nonce(keyring: Keyring, now: float) -> str:
-    return _sealed(keyring, _NONCE, Once(_new_id(), now + NONCE_SECONDS))
+    return sealed_text(keyring, _NONCE, Once(_new_id(), now + NONCE_SECONDS))
 
 
 def read_login(keyring: Keyring, token: str, now: float) -> Login | None:
     """What a token of ConsoleLogin stands for; None for one that is none, or has expired."""
-    login = _opened(keyring, _LOGIN, token, Login)
+    login = opened_text(keyring, _LOGIN, token, Login)
     return None if login is None or now >= login.once.expires_at else login
 
 
 def _login(call: Call, request: own_api.ConsoleLoginRequest, _keys: Keys) -> own_api.ConsoleLoginResponse:
     keyring, caller = call.services.keyring, call.caller
-    nonce = _opened(keyring, _NONCE, request.nonce or "", Once)
+    nonce = opened_text(keyring, _NONCE, request.nonce or "", Once)
     if nonce is None or call.now >= nonce.expires_at:
         raise ValidationException("The nonce is not one of this server's, or has expired.")
     if not spent.spend(call.write(), nonce.token_id, nonce.expires_at, call.now):
@@ -78,25 +75,12 @@ def _login(call: Call, request: own_api.ConsoleLoginRequest, _keys: Keys) -> own
     )
     identity_id = caller.identity_id or root_of(call, call.write().connection)
     once = Once(_new_id(), call.now + LINK_SECONDS)
-    token = _sealed(keyring, _LOGIN, Login(once, caller.account, identity_id, caller.arn, session))
+    token = sealed_text(keyring, _LOGIN, Login(once, caller.account, identity_id, caller.arn, session))
     return own_api.ConsoleLoginResponse(token=token, expires_at=once.expires_at)
 
 
 def _new_id() -> str:
     return os.urandom(16).hex()
-
-
-def _sealed(keyring: Keyring, purpose: str, content: Any) -> str:
-    return keyring.seal_token(purpose, msgspec.msgpack.encode(content)).hex()
-
-
-def _opened(keyring: Keyring, purpose: str, token: str, kind: type[T]) -> T | None:
-    try:
-        sealed = bytes.fromhex(token)
-    except ValueError:
-        return None
-    opened = keyring.open_token(purpose, sealed)
-    return None if opened is None else msgspec.msgpack.decode(opened, type=kind)
 
 
 OPERATIONS: Final = (Operation(name="ConsoleLogin", run=_login, open=True, changes=True),)

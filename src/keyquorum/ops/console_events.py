@@ -15,6 +15,7 @@ from keyquorum.audit.lookup import Elsewhere, Place, Wanted
 from keyquorum.audit.reading import Query, Shown
 from keyquorum.errors import DependencyTimeoutException, ValidationException
 from keyquorum.ops.operation import Call, Events, Keys, Operation, always, in_account
+from keyquorum.ops.rules import opened_text, sealed_text
 
 _PERMISSION: Final = "cloudtrail:LookupEvents"
 _PAGE: Final = 50
@@ -87,7 +88,7 @@ def _lookup(call: Call, request: own_api.LookupEventsRequest, _keys: Keys) -> ow
         raise _unreadable(error) from error
     return own_api.LookupEventsResponse(
         events=[_event(shown) for shown in found.records],
-        next_token=None if found.rest is None else _sealed(call, found.rest),
+        next_token=None if found.rest is None else sealed_text(call.services.keyring, _PURPOSE, found.rest),
         looked_back_to=_seconds(found.back_to) if found.rest is not None and found.back_to else None,
     )
 
@@ -133,20 +134,13 @@ def _seconds(time: str) -> float:
         return 0.0  # somebody wrote into the file
 
 
-def _sealed(call: Call, places: list[Place]) -> str:
-    return call.services.keyring.seal_token(_PURPOSE, msgspec.msgpack.encode(places)).hex()
-
-
 def _opened(call: Call, token: str | None) -> list[Place] | None:
     if token is None:
         return None
-    try:
-        content = call.services.keyring.open_token(_PURPOSE, bytes.fromhex(token))
-    except ValueError:
-        content = None
-    if content is None:
+    places = opened_text(call.services.keyring, _PURPOSE, token, list[Place])
+    if places is None:
         raise ValidationException("NextToken is none that this server gave.")
-    return msgspec.msgpack.decode(content, type=list[Place])
+    return places
 
 
 def _unreadable(error: OSError) -> DependencyTimeoutException:

@@ -20,11 +20,13 @@ from keyquorum.errors import (
     TagException,
     UnsupportedOperationException,
 )
+from keyquorum.keyring import Keyring
 from keyquorum.model import ROOT, Key, KeyMaterial, ResourcePolicy, key_name
 from keyquorum.ops.operation import Call, Need
 from keyquorum.specs import SPECS
 
 DAY: Final = 86_400
+_GRANT_TOKEN: Final = "grant token"  # noqa: S105 - what a token is for
 
 T = TypeVar("T")
 
@@ -44,6 +46,23 @@ class DueKey(msgspec.Struct, frozen=True):
     key_id: str
 
 
+def sealed_text(keyring: Keyring, purpose: str, content: Any) -> str:
+    """Content that callers keep for us, and cannot read or change."""
+    return keyring.seal_token(purpose, msgspec.msgpack.encode(content)).hex()
+
+
+def opened_text(keyring: Keyring, purpose: str, text: str, kind: type[T]) -> T | None:
+    """The content, or None for what was not sealed here for this purpose."""
+    try:
+        sealed = bytes.fromhex(text)
+    except ValueError:
+        return None
+    if sealed.hex() != text:
+        return None  # one token, one spelling
+    opened = keyring.open_token(purpose, sealed)
+    return None if opened is None else msgspec.msgpack.decode(opened, type=kind)
+
+
 class GrantToken(msgspec.Struct, frozen=True):
     """What a grant token names. It says where a grant is, not that there is one: nobody gets a right by showing it."""
 
@@ -53,19 +72,15 @@ class GrantToken(msgspec.Struct, frozen=True):
     account: str
 
     def seal(self, call: Call) -> str:
-        return call.services.keyring.seal_token("grant token", msgspec.msgpack.encode(self)).hex()
+        return sealed_text(call.services.keyring, _GRANT_TOKEN, self)
 
     @classmethod
     def open(cls, call: Call, text: str) -> "GrantToken":
         """Raises InvalidGrantTokenException for what is none of ours."""
-        try:
-            sealed = bytes.fromhex(text)
-        except ValueError:
-            sealed = b""
-        opened = call.services.keyring.open_token("grant token", sealed)
-        if opened is None or sealed.hex() != text:  # one token, one spelling
+        token = opened_text(call.services.keyring, _GRANT_TOKEN, text, cls)
+        if token is None:
             raise InvalidGrantTokenException
-        return msgspec.msgpack.decode(opened, type=cls)
+        return token
 
 
 def check_algorithm(key: Key, algorithm: str) -> str:

@@ -115,8 +115,9 @@ def _session_token(call: Call, request: sts_api.GetSessionTokenRequest, _keys: K
     identity_id = caller.identity_id
     if caller.kind == ROOT:
         seconds = min(seconds, _HOUR)
-        with call.services.store.database.read() as connection:
-            identity_id = identity_id or root_of(call, connection)
+        if not identity_id:
+            with call.services.store.database.read() as connection:
+                identity_id = root_of(call, connection)
     session = Session("", call.now, call.now + seconds)
     return sts_api.GetSessionTokenResponse(credentials=_issued(call, caller.account, identity_id, session))
 

@@ -3,6 +3,7 @@
 values and back. Which of them a request speaks is told by its Content-Type, and by its Version if it is a form. Pure.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from keyquorum import api, iam_api, own_api, sts_api
@@ -17,21 +18,28 @@ from keyquorum.errors import (
 from keyquorum.model import HttpRequest
 from keyquorum.wire import json11, query, query_xml
 
-_TARGETS: Final = {f"TrentService.{name}".encode(): name for name in api.OPERATIONS}
-_OWN_TARGETS: Final = {f"Keyquorum.{name}".encode(): name for name in own_api.OPERATIONS}
 _FORM: Final = b"application/x-www-form-urlencoded"
 
 
-class Json11:
-    """AWS JSON 1.1, which is KMS."""
+class AwsJson:
+    """AWS JSON, in which X-Amz-Target names the operation."""
 
-    service = b"kms"
-    event_source = "kms.amazonaws.com"
-    content_type = json11.CONTENT_TYPE
+    def __init__(
+        self, service: bytes, event_source: str, content_type: bytes, prefix: str, names: Iterable[str]
+    ) -> None:
+        self.service: Final = service
+        self.event_source: Final = event_source
+        self.content_type: Final = content_type
+        self._prefix: Final = prefix
+        self._targets: Final = {self.target(name).encode(): name for name in names}
+
+    def target(self, name: str) -> str:
+        """X-Amz-Target of an operation."""
+        return f"{self._prefix}.{name}"
 
     def operation(self, http: HttpRequest) -> str:
         """The name of an operation of the model; raises UnknownOperationException for anything else."""
-        name = _TARGETS.get(http.by_name.get(b"x-amz-target", b""))
+        name = self._targets.get(http.by_name.get(b"x-amz-target", b""))
         if name is None:
             raise UnknownOperationException
         return name
@@ -48,21 +56,6 @@ class Json11:
 
     def encode_fault(self, error: KMSError, _request_id: str) -> tuple[int, bytes]:
         return error.status, json11.encode_fault(error)
-
-
-class Own(Json11):
-    """The same in AWS JSON 1.0, for what is this server's own."""
-
-    service = b"keyquorum"
-    event_source = "keyquorum"
-    content_type = b"application/x-amz-json-1.0"
-
-    def operation(self, http: HttpRequest) -> str:
-        """The name of an operation of our own; raises UnknownOperationException for anything else."""
-        name = _OWN_TARGETS.get(http.by_name.get(b"x-amz-target", b""))
-        if name is None:
-            raise UnknownOperationException
-        return name
 
 
 class Query:
@@ -103,10 +96,11 @@ class Query:
         return query_xml.encode_fault(error, self._namespace, request_id)
 
 
-Protocol = Json11 | Query
+Protocol = AwsJson | Query
 
-JSON11: Final = Json11()
-OWN: Final = Own()
+JSON11: Final = AwsJson(b"kms", "kms.amazonaws.com", json11.CONTENT_TYPE, "TrentService", api.OPERATIONS)
+#: What is this server's own.
+OWN: Final = AwsJson(b"keyquorum", "keyquorum", b"application/x-amz-json-1.0", "Keyquorum", own_api.OPERATIONS)
 # A form is read, by the searches of query.peek, before its sender is known. A policy of IAM's longest has 61,440 bytes
 # when all of it is percent-encoded Latin-1; a web identity token of STS's longest has 20,000.
 STS: Final = Query("sts", "2011-06-15", sts_api.OPERATIONS, 64 * 1024)
@@ -122,7 +116,7 @@ def protocol_of(http: HttpRequest) -> Protocol | None:
     media_type = _media_type(content_type)
     if media_type == json11.CONTENT_TYPE:
         return JSON11
-    if media_type == Own.content_type:
+    if media_type == OWN.content_type:
         return OWN
     if media_type != _FORM:
         return None
@@ -135,7 +129,7 @@ def spoken(content_type: bytes) -> Protocol:
     media_type = _media_type(content_type)
     if media_type in (_FORM, _media_type(STS.content_type)):
         return STS
-    return OWN if media_type == Own.content_type else JSON11
+    return OWN if media_type == OWN.content_type else JSON11
 
 
 def _media_type(content_type: bytes) -> bytes:
