@@ -66,7 +66,8 @@ class KmsSeal:
         key = self._where.key
         config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
         try:
-            client = boto3.client(
+            # A session of its own: boto3's common one keeps the credentials that it found first, whoever asked.
+            client = boto3.Session().client(
                 "kms", region_name=self._region, endpoint_url=self._where.endpoint or None, config=config
             )
             answer = getattr(client, operation)(KeyId=key, **arguments)
