@@ -120,7 +120,7 @@ class Answers:
             assert status == 200
             code = ""
         else:
-            assert media_type == "application/x-amz-json-1.1"
+            assert media_type in ("application/x-amz-json-1.0", "application/x-amz-json-1.1")
             shown = json.loads(body) if body else {}
             code = shown.get("__type", "")
             assert re.fullmatch(r"[A-Za-z]+Exception", code) if status >= 400 else code == ""
