@@ -88,6 +88,7 @@ def measure(data: Path, count: int) -> list[tuple[str, str, list[float]]]:
             ("the list of keys", "/console/keys"),
             ("a later page of it", "/console/keys" if following is None else following[1].replace("&amp;", "&")),
             ("the list, filtered by state", "/console/keys?state=Disabled"),
+            ("a search that finds nothing", "/console/keys?q=nowhere"),
             ("a key", f"/console/keys/{key}"),
             ("an operation", "/console/api/Encrypt"),
             ("access", "/console/access"),

@@ -7,6 +7,7 @@ from typing import ClassVar, Final
 from keyquorum.api import Constraint, Integer, KeyMetadata, Member, OperationShape, Shape, Timestamp
 
 _TOKEN: Final = Constraint(kind="string", min=1, max=1024, sensitive=True)
+_LOGIN: Final = Constraint(kind="string", min=1, max=32_768, sensitive=True)  # a session is in it, with its policies
 _ARN: Final = Constraint(kind="string", min=1, max=2048)
 _WORDS: Final = Constraint(kind="string", max=2048)
 
@@ -22,6 +23,24 @@ class ConsoleLoginResponse(Shape, frozen=True, kw_only=True):
 
     token: str | None = None
     expires_at: Timestamp | None = None
+
+
+class ConsoleSessionRequest(Shape, frozen=True, kw_only=True):
+    _secret: ClassVar[frozenset[str]] = frozenset({"token"})
+
+    token: str | None = None
+
+
+class ConsoleSessionResponse(Shape, frozen=True, kw_only=True):
+    expires_at: Timestamp | None = None
+
+
+class ConsoleLogoutRequest(Shape, frozen=True, kw_only=True):
+    pass
+
+
+class ConsoleLogoutResponse(Shape, frozen=True, kw_only=True):
+    pass
 
 
 class SearchKeysRequest(Shape, frozen=True, kw_only=True):
@@ -356,6 +375,7 @@ CONSTRAINTS: Final[dict[type[Shape], tuple[Member, ...]]] = {
         Member("unused_for_days", "unusedForDays", _DAYS),
     ),
     ConsoleLoginRequest: (Member("nonce", "nonce", _TOKEN, required=True),),
+    ConsoleSessionRequest: (Member("token", "token", _LOGIN, required=True),),
     LookupAttribute: (
         Member("attribute_key", "attributeKey", Constraint(kind="string", enum=ATTRIBUTES), required=True),
         Member("attribute_value", "attributeValue", Constraint(kind="string", min=1, max=1024), required=True),
@@ -369,6 +389,7 @@ CONSTRAINTS: Final[dict[type[Shape], tuple[Member, ...]]] = {
         _ATTRIBUTES,
         Member("period", "period", Constraint(kind="integer", min=1, max=31_622_400)),
     ),
+    ConsoleLogoutRequest: (),
     CountKeysRequest: (),
     GetStatusRequest: (),
     ContextEntry: (
@@ -398,6 +419,8 @@ OPERATIONS: Final[dict[str, OperationShape]] = {
     ),
     "SearchKeys": OperationShape(SearchKeysRequest, SearchKeysResponse, frozenset({"InvalidMarkerException"})),
     "ConsoleLogin": OperationShape(ConsoleLoginRequest, ConsoleLoginResponse, frozenset()),
+    "ConsoleSession": OperationShape(ConsoleSessionRequest, ConsoleSessionResponse, frozenset()),
+    "ConsoleLogout": OperationShape(ConsoleLogoutRequest, ConsoleLogoutResponse, frozenset()),
     "LookupEvents": OperationShape(LookupEventsRequest, LookupEventsResponse, frozenset()),
     "CountEvents": OperationShape(CountEventsRequest, CountEventsResponse, frozenset()),
     "CountKeys": OperationShape(CountKeysRequest, CountKeysResponse, frozenset()),

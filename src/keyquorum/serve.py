@@ -17,9 +17,9 @@ from contextlib import contextmanager
 
 import msgspec
 import uvicorn
-from starlette.applications import Starlette
 from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp
 
 from keyquorum import hardening, logs, tls
 from keyquorum.app import Service, accepted, open_database, open_root
@@ -166,13 +166,13 @@ def _app(service: Service, common: Common) -> App:
     routes: list[BaseRoute] = [*sealed_routes(None)]
     if settings.development:
         routes = [*development.routes(service, settings.dev_hosts)]
-    if settings.console:
-        routes += _console(service, lambda: app.workers)
     tracing = Tracing(settings.otlp_endpoint) if is_configured(settings.otlp_endpoint) else None
     core: Core = service.pipeline
     if tracing is not None:
         tracing.watch(service.database)
         core = tracing.core(core)
+    if settings.console:
+        routes += _console(service, core, lambda: app.workers)
 
     def start() -> None:
         service.start()
@@ -194,13 +194,13 @@ def _app(service: Service, common: Common) -> App:
     return app
 
 
-def _console(service: Service, workers: Callable[[], Workers]) -> list[BaseRoute]:
-    def make() -> Starlette:
+def _console(service: Service, core: Core, workers: Callable[[], Workers]) -> list[BaseRoute]:
+    def make() -> ASGIApp:
         from keyquorum.console.gateway import Gateway  # templates and pages: a server starts without them
         from keyquorum.console.pages import console_of
 
         region = service.settings.region
-        gateway = Gateway(service.pipeline, service.store, service.keyring, service.clock, region, workers)
+        gateway = Gateway(core, service.store, service.keyring, service.clock, region, workers)
         return console_of(gateway)
 
     return [

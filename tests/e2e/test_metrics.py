@@ -18,6 +18,7 @@ from urllib.request import Request, urlopen
 import metrics
 import pytest
 import yaml
+from console_client import signed_in
 from metrics import Scrape, until
 from processes import processes
 from servers import Access, Production, Program, code_of
@@ -59,6 +60,22 @@ def test_requests_are_counted_by_operation_and_outcome(server: Production) -> No
     assert after.value("keyquorum_sealed") == 0
     assert after.value("keyquorum_build_info") == 1
     assert after.value("keyquorum_connections") >= 1
+
+
+def test_what_a_page_of_the_console_asks_for_is_counted_as_well(server: Production) -> None:
+    browser = signed_in(server, server.root)
+    before = Scrape(server)
+    assert browser.get("/console/keys/00000000-0000-4000-8000-000000000000").status == 400
+    assert browser.get("/console/").status == 200
+    after = Scrape(server)
+    asked = (
+        {"operation": "DescribeKey", "outcome": "NotFoundException"},
+        {"operation": "CountKeys", "outcome": "Success"},
+    )
+    for labels in asked:
+        seconds = {"operation": labels["operation"]}
+        for name, which in (("keyquorum_requests_total", labels), ("keyquorum_request_seconds_count", seconds)):
+            assert after.value(name, **which) - before.value(name, **which) == 1, labels
 
 
 def test_nothing_of_a_request_is_told(server: Production) -> None:

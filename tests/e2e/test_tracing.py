@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from console_client import signed_in
 from servers import Production, signed_request
 
 collector_pb2 = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
@@ -110,6 +111,19 @@ def test_requests_and_their_waits_are_spans(start: Start, collector: Collector) 
     told = b"".join(collector.bodies)
     for secret in (b"MARKED", b"TUFSS0VE", key_id.encode(), server.root.key_id.encode(), server.root.secret.encode()):
         assert secret not in told
+
+
+@pytest.mark.slow
+def test_what_a_page_of_the_console_asks_for_is_traced_as_well(start: Start, collector: Collector) -> None:
+    server = start("--otlp-endpoint", collector.url)
+    page = signed_in(server, server.root).get("/console/keys/00000000-0000-4000-8000-000000000000")
+    assert page.status == 400
+    request_id = page.text.partition("Request ID <code>")[2].partition("<")[0]
+    server.stop()
+    spans = {_attributes(span).get("aws.request_id"): span for _, span in collector.spans}
+    assert spans[request_id].name == "kms DescribeKey"
+    assert _attributes(spans[request_id])["keyquorum.outcome"] == "NotFoundException"
+    assert "database read" in {s.name for _, s in collector.spans if s.parent_span_id == spans[request_id].span_id}
 
 
 @pytest.mark.slow

@@ -109,7 +109,7 @@ def test_only_what_aws_lets_everyone_do_is_open() -> None:
     found = {name for operations in registry.BY_SERVICE.values() for name, op in operations.items() if op.open}
     assert not found & set(registry.KMS)
     sts = {"AssumeRole", "AssumeRoleWithWebIdentity", "GetCallerIdentity", "GetSessionToken"}
-    assert found <= sts | {"ConsoleLogin"}
+    assert found <= sts | {"ConsoleLogin", "ConsoleSession", "ConsoleLogout"}
 
 
 # -- the key's policy

@@ -123,7 +123,7 @@ LEFT_OUT = """
     grantTokens importToken jWKS keySpecs keyStates keyStorePassword keyUsages mac marker message
     minimumSessionTokenSize newCustomKeyStoreName nextToken nonce origins permissionsBoundaryPolicyInputList
     plaintext policyExclusionList policyInputList providedContexts publicKey recipient resourceHandlingOption
-    resourceOwner resourcePolicy sharedSecretCiphertextBlob signature text tokenCode trustAnchorCertificate
+    resourceOwner resourcePolicy sharedSecretCiphertextBlob signature text token tokenCode trustAnchorCertificate
     unusedForDays usedWithinDays webIdentityToken xksProxyAuthenticationCredential xksProxyConnectivity
     xksProxyUriEndpoint xksProxyUriPath xksProxyVpcEndpointServiceName xksProxyVpcEndpointServiceOwner
 """

@@ -70,13 +70,12 @@ class Gateway:
     def read_login(self, token: str) -> Login | None:
         return read_login(self._keyring, token, self._clock.now())
 
-    def begin(self, login: Login) -> str | None:
-        """The session token of a new session, for the cookie; None if it was begun before. Raises KMSError."""
-        with self._store.database.write() as txn:
-            if not spent.spend(txn, login.once.token_id, login.once.expires_at, self._clock.now()):
-                return None
-        _, token = sessions.issue(self._keyring, login.account, login.identity_id, login.session)
-        return token.translate(_TO_COOKIE).rstrip("=")
+    def new_session(self, login: Login) -> tuple[Credentials, str]:
+        """The credentials of a new session, and its token as a cookie has it: for nobody, before ConsoleSession was
+        asked for with them."""
+        temporary, token = sessions.issue(self._keyring, login.account, login.identity_id, login.session)
+        credentials = Credentials(temporary.access_key_id, temporary.secret, token)
+        return credentials, token.translate(_TO_COOKIE).rstrip("=")
 
     def opened(self, cookie: str) -> tuple[Temporary, str] | None:
         """The session of a cookie, and its token; None for one that is none of the console's, has expired, was
@@ -89,11 +88,6 @@ class Gateway:
             ended = spent.is_spent(connection, temporary.access_key_id)
             is_there = self._store.identities.by_id(connection, temporary.identity_id) is not None
         return (temporary, token) if is_there and not ended else None
-
-    def end(self, temporary: Temporary) -> None:
-        """Nobody goes on with this session, whoever has its cookie. Raises KMSError."""
-        with self._store.database.write() as txn:
-            spent.spend(txn, temporary.access_key_id, temporary.session.expires_at, self._clock.now())
 
     # -- requests
 
@@ -149,11 +143,14 @@ class Gateway:
         nobody more of the processors than the API would."""
         try:
             try:
-                return await self._in_pool("callers", partial(self._at_once_or_waiting, http, protocol))
+                answer = await self._in_pool("callers", partial(self._at_once_or_waiting, http, protocol))
             except WouldBlock:
-                return await self._in_pool("computing", partial(self._answered, http, protocol, may_block=True))
+                answer = await self._in_pool("computing", partial(self._answered, http, protocol, may_block=True))
         except ThrottlingException as refusal:
-            return self._core.refuse(refusal, protocol.content_type)
+            answer = self._core.refuse(refusal, protocol.content_type)
+        if answer.counted is not None:  # here, on the event loop, which alone changes these numbers
+            answer.counted.note(time.perf_counter() - http.received)
+        return answer
 
     def _at_once_or_waiting(self, http: HttpRequest, protocol: Protocol) -> Answer:
         """Raises WouldBlock for what computes."""
@@ -189,8 +186,6 @@ class Gateway:
                 self._core.write_records([answer.record])
         except KMSError as error:
             return self._core.refuse(error, protocol.content_type)
-        if answer.counted is not None:
-            answer.counted.note(time.perf_counter() - http.received)
         if uptime() >= answer.until:
             return self._core.refuse(lapsed("the answer came too late"), protocol.content_type)
         return answer

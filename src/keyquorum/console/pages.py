@@ -4,15 +4,16 @@
 from collections.abc import Sequence
 from typing import Final
 
-from starlette.applications import Starlette
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
-from keyquorum.console import access, audit, explorer, front, keys, signin, status
+from keyquorum.console import access, audit, explorer, explorer_made, front, keys, signin, status
 from keyquorum.console.gateway import Gateway
 from keyquorum.console.site import app_of
 
 _ROUTES: Final[Sequence[BaseRoute]] = (
     *signin.ROUTES,
+    *explorer_made.ROUTES,
     *explorer.ROUTES,
     *front.ROUTES,
     *keys.ROUTES,
@@ -22,6 +23,6 @@ _ROUTES: Final[Sequence[BaseRoute]] = (
 )
 
 
-def console_of(gateway: Gateway) -> Starlette:
+def console_of(gateway: Gateway) -> ASGIApp:
     """The console, to be mounted at /console."""
     return app_of(gateway, _ROUTES)

@@ -81,7 +81,7 @@ def see_other(request: Request, path: str, said: str = "") -> Response:
     return response
 
 
-def refused(request: Request, visitor: Visitor, outcome: Outcome, *, back: str = "/console") -> HTMLResponse:
+def refused(request: Request, visitor: Visitor | None, outcome: Outcome, *, back: str = "/console") -> HTMLResponse:
     """The page of a request that was refused, which leads on to why."""
     status = outcome.status if outcome.status in (400, 403, 404) else 502
     return render(request, visitor, "refused.html", status=status, outcome=outcome, back=back)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Signing in and out. A page signs a nonce of the server with an access key, in the browser, and sends the signature;
 or somebody follows a link that ``keyquorum console login`` made. Either way ConsoleLogin was asked by a signed request,
-and its answer is exchanged for a cookie, once.
+and its answer is exchanged for a cookie, once, which is an operation of its own in the log. So is signing out.
 """
 
 import time
@@ -11,9 +11,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from keyquorum.console.rendering import render, see_other
+from keyquorum.console.rendering import refused, render, see_other
 from keyquorum.console.site import form_of, gateway_of, open_to_all, post, signed_out
-from keyquorum.console.visitors import LONGEST, Visitor, is_from_here, keep
+from keyquorum.console.visitors import LONGEST, Visitor, asker_of, is_from_here, keep
 
 _EXPIRED: Final = "This link was used already, or has expired. Ask for another."
 _TOO_LONG: Final = "The policies and tags of this session take more room than a browser's cookie has."
@@ -41,21 +41,28 @@ async def _link(request: Request) -> Response:
 
 async def _begin(request: Request) -> Response:
     form, gateway = await form_of(request), gateway_of(request)
+    token = str(form.get("token", ""))
     # Nobody is to be signed in by another's page, as somebody whom that page chose.
-    login = await run_in_threadpool(gateway.read_login, str(form.get("token", ""))) if is_from_here(request) else None
-    cookie = None if login is None else await run_in_threadpool(gateway.begin, login)
-    if cookie is None:
+    login = await run_in_threadpool(gateway.read_login, token) if is_from_here(request) else None
+    if login is None:
         return render(request, None, "problem.html", status=403, title="Not signed in", text=_EXPIRED)
+    credentials, cookie = await run_in_threadpool(gateway.new_session, login)
     if len(cookie) > LONGEST:
         return render(request, None, "problem.html", status=403, title="Not signed in", text=_TOO_LONG)
+    members, asker = {"Token": token}, asker_of(request)
+    begun = await gateway.json(credentials, gateway.region, asker, "ConsoleSession", members, own=True)
+    if begun.code == "ValidationException":
+        return render(request, None, "problem.html", status=403, title="Not signed in", text=_EXPIRED)
+    if not begun.ok:
+        return refused(request, None, begun, back="/console/sign-in")
     response = see_other(request, _inside(str(form.get("next", ""))))
     keep(request, response, cookie)
     return response
 
 
 async def _end(request: Request, visitor: Visitor) -> Response:
-    await run_in_threadpool(visitor.end)
-    return signed_out(request)
+    ended = await visitor.end()
+    return signed_out(request) if ended.ok else refused(request, visitor, ended)
 
 
 def _inside(path: str) -> str:

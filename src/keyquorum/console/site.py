@@ -11,10 +11,12 @@ from urllib.parse import parse_qsl, quote
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keyquorum.authn.refusals import Rate
 from keyquorum.console.gateway import Gateway
@@ -90,27 +92,18 @@ _FORGED: Final = "This form was not sent by a page of this console, or its sessi
 
 
 def _guarded(endpoint: Endpoint) -> Endpoint:
-    """With the headers of every page, and nothing of what went wrong inside."""
+    """With nothing of what went wrong inside."""
 
     async def guarded(request: Request) -> Response:
         try:
-            response = await endpoint(request)
+            return await endpoint(request)
         except KMSError as error:
-            response = render(
-                request,
-                None,
-                "problem.html",
-                status=400 if error.status < 500 else 503,
-                title="Not now",
-                text=error.message or error.code,
-            )
+            status, text = 400 if error.status < 500 else 503, error.message or error.code
+            return render(request, None, "problem.html", status=status, title="Not now", text=text)
         except Exception:
             if _TRACEBACKS.admits(time.time()):
                 _log.exception("a page of the console failed")
-            response = render(request, None, "problem.html", status=500, title="This page failed", text=_FAILED)
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
-        return response
+            return render(request, None, "problem.html", status=500, title="This page failed", text=_FAILED)
 
     return guarded
 
@@ -140,11 +133,41 @@ async def _not_here(request: Request) -> Response:
     return render(request, None, "problem.html", status=404, title="Not here", text=_NOT_HERE)
 
 
-def app_of(gateway: Gateway, pages: Sequence[BaseRoute]) -> Starlette:
+async def _unrouted(request: Request, error: Exception) -> Response:
+    """What no route of ours takes, which is all that Starlette refuses by itself."""
+    status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (404, None)
+    title, text = ("Not like this", _NOT_SO) if status == 405 else ("Not here", _NOT_HERE)
+    response = render(request, None, "problem.html", status=status, title=title, text=text)
+    response.headers.update(headers or {})
+    return response
+
+
+_NOT_SO: Final = "There is nothing here that a request of this kind could be sent to. Nothing was done."
+
+
+class _Headed:
+    """Whatever is answered under /console bears the headers of its pages, whoever answers it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def headed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, headed)
+
+
+def app_of(gateway: Gateway, pages: Sequence[BaseRoute]) -> ASGIApp:
     """The console, to be mounted at /console: ``pages``, and the files that they use."""
-    app = Starlette(routes=[*pages, open_to_all("/static/{name}", _file), open_to_all("/{path:path}", _not_here)])
+    routes = [*pages, open_to_all("/static/{name}", _file), open_to_all("/{path:path}", _not_here)]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _unrouted})
     app.state.gateway = gateway
-    return app
+    return _Headed(app)
 
 
 def signed_out(request: Request) -> Response:

@@ -58,9 +58,9 @@ class Visitor:
         """Ask for an operation of ``iam`` or ``sts``; ``members`` are the form's parameters."""
         return await self._gateway.query(self._credentials, self.region, self._asker, service, operation, members)
 
-    def end(self) -> None:
-        """End the session. Raises KMSError."""
-        self._gateway.end(self._temporary)
+    async def end(self) -> Outcome:
+        """End the session."""
+        return await self.own("ConsoleLogout", {}, region=self._gateway.region)
 
 
 def asker_of(request: Request) -> Asker:

@@ -4,6 +4,10 @@ of its own: the session may do what its principal may, and with temporary creden
 
 The answer is a token that is good for one session, for as long as it takes to hand it over. Nobody signs in twice by
 one request, since that has a nonce of ours, which is good once (docs/adr/0024).
+
+The console asks for the other two with the session's own credentials: ConsoleSession, which uses up the token, before
+a browser gets the session, and ConsoleLogout, which ends it. So the log tells when a session was begun and ended, and
+by its access key ID what was done in between.
 """
 
 import os
@@ -79,8 +83,32 @@ def _login(call: Call, request: own_api.ConsoleLoginRequest, _keys: Keys) -> own
     return own_api.ConsoleLoginResponse(token=token, expires_at=once.expires_at)
 
 
+def _begin(call: Call, request: own_api.ConsoleSessionRequest, _keys: Keys) -> own_api.ConsoleSessionResponse:
+    """Uses up the token that the caller's session was made by."""
+    caller = call.caller
+    login = read_login(call.services.keyring, request.token or "", call.now)
+    if login is None or (login.arn, login.session) != (caller.arn, caller.session):
+        raise ValidationException("The token is not this session's, or has expired.")
+    if not spent.spend(call.write(), login.once.token_id, login.once.expires_at, call.now):
+        raise ValidationException("The token was used already.")
+    return own_api.ConsoleSessionResponse(expires_at=login.session.expires_at)
+
+
+def _end(call: Call, _request: own_api.ConsoleLogoutRequest, _keys: Keys) -> own_api.ConsoleLogoutResponse:
+    """Nobody goes on with this session in a browser, whoever has its cookie."""
+    session = call.caller.session
+    if session is None or not session.console:
+        raise ValidationException("These are not the credentials of a session of the console.")
+    spent.spend(call.write(), call.caller.access_key_id, session.expires_at, call.now)
+    return own_api.ConsoleLogoutResponse()
+
+
 def _new_id() -> str:
     return os.urandom(16).hex()
 
 
-OPERATIONS: Final = (Operation(name="ConsoleLogin", run=_login, open=True, changes=True),)
+OPERATIONS: Final = (
+    Operation(name="ConsoleLogin", run=_login, open=True, changes=True),
+    Operation(name="ConsoleSession", run=_begin, open=True, changes=True),
+    Operation(name="ConsoleLogout", run=_end, open=True, changes=True),
+)

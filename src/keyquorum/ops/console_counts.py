@@ -6,9 +6,11 @@ from typing import Final
 
 from keyquorum import own_api
 from keyquorum.arns import LAYOUTS
+from keyquorum.lifecycle import STATES
 from keyquorum.ops.operation import Call, Keys, Need, Operation
 from keyquorum.store.key_counts import by_state
 
+#: In each state.
 _MOST: Final = 100_000
 
 
@@ -19,8 +21,8 @@ def _needs(call: Call, _request: own_api.CountKeysRequest) -> tuple[Need, ...]:
 
 def _count(call: Call, _request: own_api.CountKeysRequest, _keys: Keys) -> own_api.CountKeysResponse:
     with call.services.store.database.read() as connection:
-        found = by_state(connection, call.caller.account, call.caller.region, _MOST)
-    return own_api.CountKeysResponse(by_state=found, truncated=sum(found.values()) >= _MOST)
+        found = by_state(connection, call.caller.account, call.caller.region, STATES, _MOST)
+    return own_api.CountKeysResponse(by_state=found, truncated=_MOST in found.values())
 
 
 OPERATIONS: Final = (Operation(name="CountKeys", run=_count, needs=_needs, waits=True),)

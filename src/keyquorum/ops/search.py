@@ -29,8 +29,8 @@ from keyquorum.store.usage import Use
 _PAGE: Final = 50
 #: How many keys the database looks at in one go: more while it finds few of them that may be meant.
 _WINDOW, _WIDEST, _FEW = 500, 20_000, _PAGE
-#: How many it looks at for one request, where an index finds them, and else; and how many are loaded before it ends.
-_MOST_BY_INDEX, _MOST = 200_000, 20_000
+#: How many it looks at for one request, and how many are loaded before it ends.
+_MOST: Final = 20_000
 _LOADED: Final = 500
 _NOTHING: Final = Wanted()
 
@@ -55,11 +55,11 @@ def _search(call: Call, request: own_api.SearchKeysRequest, _keys: Keys) -> own_
     shown: list[_Seen] = []
     looked_at = loaded = 0
     more = True
-    most = _MOST_BY_INDEX if len(wanted.states) == 1 and wanted == Wanted(states=wanted.states) else _MOST
+    by_index = len(wanted.states) == 1 and wanted == Wanted(states=wanted.states)
     # Nothing is left out of a list in which nothing is searched for.
     window = limit + 1 if wanted == _NOTHING else _WINDOW
-    while more and len(shown) <= limit and looked_at < most and loaded < _LOADED:
-        ids, last = _window(call, place, wanted, window)
+    while more and len(shown) <= limit and looked_at < _MOST and loaded < _LOADED:
+        ids, last = _found(call, place, wanted, window) if by_index else _window(call, place, wanted, window)
         more = last is not None
         for key_id in ids:
             loaded += 1
@@ -73,6 +73,7 @@ def _search(call: Call, request: own_api.SearchKeysRequest, _keys: Keys) -> own_
             place = last or place
             if len(ids) < _FEW and wanted != _NOTHING:
                 window = min(2 * window, _WIDEST)
+            window = min(window, _MOST - looked_at)
     full = len(shown) > limit
     if full:
         shown.pop()
@@ -91,6 +92,15 @@ def _window(call: Call, place: str, wanted: Wanted, window: int) -> tuple[list[s
     with call.services.store.database.read() as connection:
         last = key_search.end_of(connection, *where, place, window)
         return key_search.between(connection, *where, place, last, wanted, window), last
+
+
+def _found(call: Call, place: str, wanted: Wanted, most: int) -> tuple[list[str], str | None]:
+    """The IDs of the next ``most`` keys that an index finds, so that the database looks at no others; and the last of
+    them, None if there are none after."""
+    where = call.caller.account, call.caller.region
+    with call.services.store.database.read() as connection:
+        ids = key_search.between(connection, *where, place, None, wanted, most)
+    return ids, ids[-1] if len(ids) == most else None
 
 
 def _seen(call: Call, key_id: str, wanted: Wanted) -> _Seen | None:

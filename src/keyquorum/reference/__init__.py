@@ -7,6 +7,7 @@ that works. The console and the documentation site are written from it. It is da
     FAMILIES                    family -> operation -> purpose, in the order to show them
     Field                       a member: name, kind, type and limits in words, required, enum, pattern, about, parts
     COMMON, MEANINGS            error code -> meaning: those that any request may meet; all of them
+    MADE                        the description of each key that was made for an example
     Example, Step               the example's members with ``${...}`` in them, and the calls that come before
     prepare(example, call)      makes what is needed through ``call(operation, members) -> members``; members to send
     steps(example)              the same as a generator, for who drives it otherwise
@@ -17,7 +18,7 @@ that works. The console and the documentation site are written from it. It is da
 """
 
 from keyquorum.reference.carrying import Follower, about_keys, carried, followers
-from keyquorum.reference.examples import Example, Step
+from keyquorum.reference.examples import MADE, Example, Step
 from keyquorum.reference.faults import COMMON, MEANINGS
 from keyquorum.reference.pages import PAGES, Page
 from keyquorum.reference.permissions import Permission
@@ -29,6 +30,7 @@ from keyquorum.reference.snippets import boto3_program, cli_command, curl_comman
 __all__ = [
     "COMMON",
     "FAMILIES",
+    "MADE",
     "MEANINGS",
     "PAGES",
     "Example",

@@ -37,14 +37,15 @@ def _text(text: str) -> str:
 
 
 def _key(why: str, name: str = "key", **members: Any) -> Step:
-    return Step(name, "CreateKey", {"Description": _DESCRIPTION, **members}, why)
+    return Step(name, "CreateKey", {"Description": MADE, **members}, why)
 
 
 def _on(step: str = "key") -> str:
     return f"${{{step}.KeyMetadata.KeyId}}"
 
 
-_DESCRIPTION: Final = "made for an example of the API's reference"
+#: Of every key that is made before an example.
+MADE: Final = "made for an example of the API's reference"
 _KEY: Final = _key("a symmetric encryption key")
 _ANOTHER: Final = _key("another one", "another")
 _SIGNING: Final = _key("a key that signs", KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
@@ -186,9 +187,14 @@ EXAMPLES: Final[dict[str, Example]] = {
         {"KeyId": _on()},
         (_EXTERNAL, _FOR_IMPORT, Step("imported", "ImportKeyMaterial", _IMPORT, "key material in it")),
     ),
-    "ReplicateKey": _plain(_MULTI, ReplicaRegion="${elsewhere}"),
+    "ReplicateKey": _plain(_MULTI, ReplicaRegion="${elsewhere}", Description=MADE),
     "UpdatePrimaryRegion": _after(
-        Step("replica", "ReplicateKey", {"KeyId": _on(), "ReplicaRegion": "${elsewhere}"}, "a replica of it"),
+        Step(
+            "replica",
+            "ReplicateKey",
+            {"KeyId": _on(), "ReplicaRegion": "${elsewhere}", "Description": MADE},
+            "a replica of it",
+        ),
         _MULTI,
         PrimaryRegion="${elsewhere}",
     ),

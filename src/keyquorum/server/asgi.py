@@ -70,15 +70,19 @@ class App:
 
 class OnDemand:
     """An ASGI app that is made when somebody first asks for it, in a worker thread: what it imports takes a while, and
-    most servers are never asked."""
+    most servers are never asked. It is made once, however many ask first; if it cannot be made, whoever asks next
+    tries again."""
 
     def __init__(self, make: Callable[[], ASGIApp]) -> None:
         self._make = make
+        self._making = asyncio.Lock()
         self._app: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._app is None:
-            self._app = await run_in_threadpool(self._make)
+            async with self._making:
+                if self._app is None:
+                    self._app = await run_in_threadpool(self._make)
         await self._app(scope, receive, send)
 
 

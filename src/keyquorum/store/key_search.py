@@ -83,6 +83,4 @@ def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
 
 
 def _has(column: sa.Column[Any], text: str) -> sa.ColumnElement[bool]:
-    low = sa.func.lower(column)
-    part = sa.literal(lower(text), column.type)
-    return sa.func.replace(low, part, sa.literal("", column.type)) != low
+    return sa.func.lower(column).contains(lower(text), autoescape=True)

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from console_client import Browser, Page, signed_in
 from forms import Form, Read
-from roles import ALICE
+from roles import ALICE, allow, new_user
 from servers import Access, Production, Program, client
 
-from keyquorum.reference import PAGES
+from keyquorum.reference import MADE, PAGES
 
 ANYBODY = Access("AKIAEXAMPLE000000001", "a secret that a development server does not ask for")
 WORKING = [name for name, page in PAGES.items() if page.available]
@@ -267,7 +267,7 @@ def test_the_session_is_not_in_the_page(browser: Browser) -> None:
         assert part not in page.text
 
 
-@pytest.mark.parametrize("path", ["Encrypt", "Encrypt/form", "Encrypt/example", "form"])
+@pytest.mark.parametrize("path", ["Encrypt", "Encrypt/form", "Encrypt/example", "form", "examples/delete"])
 def test_nothing_is_done_for_another_sites_form(browser: Browser, path: str) -> None:
     own = browser.get("/console/api/Encrypt").csrf
     assert browser.post(f"/console/api/{path}", {"csrf": own}, sec_fetch_site="cross-site").status == 403
@@ -287,3 +287,38 @@ def test_the_chosen_region_is_where_it_happens(browser: Browser, dev: Program) -
     action = Read(page.text).form("/console/api/CreateKey").action.partition("#")[0]
     page = browser.post(action, form(page, "CreateKey").pressed("Send"))
     assert answer(page)["KeyMetadata"]["Arn"].startswith("arn:aws:kms:eu-central-1:")
+
+
+def test_what_examples_made_is_deleted_by_one_button_and_nothing_else(browser: Browser, dev: Program) -> None:
+    region = "eu-north-1"  # where no other test makes any
+    kms = client(dev.url, "kms", ANYBODY._replace(region=region))
+    for operation in ("Encrypt", "Sign", "CreateAlias"):
+        prepare = Read(browser.get(f"/console/api/{operation}", region=region).text)
+        form = prepare.form(f"/console/api/{operation}/example")
+        browser.post(form.action.partition("#")[0], form.pressed("Prepare the example"))
+    page = browser.get("/console/api/examples", region=region)
+    listed = Read(page.text).form("/console/api/examples/delete")
+    *made, in_use = [value for name, value in listed.fields if name == "key_id"]
+    assert len(made) == 2
+    kms.update_key_description(KeyId=in_use, Description="orders, since yesterday")
+    other = kms.create_key(Description="orders")["KeyMetadata"]["KeyId"]
+    named = [("key_id", key) for key in (*made, in_use, other, "alias/absent", made[0])]
+    page = browser.post(listed.action, [("csrf", page.csrf), *named])
+    assert "2 keys will be destroyed in 7 days" in page.text
+    assert "2 (not made for an example), 1 (NotFoundException), 1 (KMSInvalidStateException)" in page.text
+    assert "There are none" in page.text
+    states = {key: kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] for key in (*made, in_use, other)}
+    assert states == {**dict.fromkeys(made, "PendingDeletion"), in_use: "Enabled", other: "Enabled"}
+
+
+def test_who_may_not_delete_keys_deletes_none_of_examples(server: Production) -> None:
+    kms = server.client()
+    key = kms.create_key(Description=MADE)["KeyMetadata"]["KeyId"]
+    may = allow(["kms:ListKeys", "kms:DescribeKey"])
+    browser = signed_in(server, new_user(server.client("iam"), "Looker", may))
+    page = browser.get("/console/api/examples")
+    assert key in page.text
+    page = browser.post("/console/api/examples/delete", {"csrf": page.csrf, "key_id": key})
+    assert "0 keys will be destroyed" in page.text
+    assert "1 (AccessDeniedException)" in page.text
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"

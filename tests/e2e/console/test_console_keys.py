@@ -73,7 +73,7 @@ def await_use(browser: Browser, key_id: str) -> None:
 
 
 def test_keys_are_found_by_each_filter(server: Production, kms: Any, browser: Browser) -> None:
-    one = made(kms, Description="Ledger of ORDERS", Tags=[{"TagKey": "team", "TagValue": "blue"}])
+    one = made(kms, Description="Ledger of ORDERS: 100%_/\\ of them", Tags=[{"TagKey": "team", "TagValue": "blue"}])
     two = made(kms, KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
     three = made(kms, Origin="EXTERNAL")
     kms.disable_key(KeyId=two)
@@ -91,7 +91,9 @@ def test_keys_are_found_by_each_filter(server: Production, kms: Any, browser: Br
         ([two], {"usage": "SIGN_VERIFY", "q": "alias/found"}),
         ([three], {"origin": "EXTERNAL", "state": "PendingImport"}),
         ([], {"manager": "AWS"}),
-        ([], {"q": "100%_"}),
+        ([one], {"q": "100%_/\\ of"}),
+        ([], {"q": "100%o"}),
+        ([], {"q": "10_%"}),
     ):
         assert ids(browser.get(KEYS, **query)) == found, query
     await_use(browser, one)
@@ -111,16 +113,17 @@ def test_an_exact_name_leads_to_the_key(kms: Any, browser: Browser) -> None:
 def test_pages_have_each_key_once(server: Production, browser: Browser) -> None:
     west = server.client(region_name="eu-north-1")
     there = {made(west) for _ in range(103)}
-    seen: list[str] = []
-    page = browser.get(KEYS, region="eu-north-1")
-    while True:
-        seen += ids(page)
-        following = re.search(r'<a class="button" href="([^"]+)">Next page', page.text)
-        if following is None:
-            break
-        page = browser.follow(browser.send("GET", unescape(following[1])))
-    assert sorted(seen) == sorted(there)
-    assert len(seen) == 103
+    for query in ({}, {"state": "Enabled"}, {"spec": "SYMMETRIC_DEFAULT"}):
+        seen: list[str] = []
+        page = browser.get(KEYS, region="eu-north-1", **query)
+        while True:
+            seen += ids(page)
+            following = re.search(r'<a class="button" href="([^"]+)">Next page', page.text)
+            if following is None:
+                break
+            page = browser.follow(browser.send("GET", unescape(following[1])))
+        assert sorted(seen) == sorted(there)
+        assert len(seen) == 103
 
 
 def test_a_marker_is_good_for_its_own_search(server: Production, browser: Browser) -> None:

@@ -30,18 +30,13 @@ def link(server: Program, access: Access) -> str:
 
 def login(server: Program, access: Access, nonce: str) -> tuple[int, dict[str, Any]]:
     """ConsoleLogin, signed as the sign-in page signs it."""
-    body = json.dumps({"Nonce": nonce}).encode()
-    host = f"{server.host}:{server.port}"
-    headers = signed_headers(
-        Credentials(access.key_id, access.secret),
-        "keyquorum",
-        access.region,
-        host,
-        "application/x-amz-json-1.0",
-        body,
-        datetime.now(UTC),
-        "Keyquorum.ConsoleLogin",
-    )
+    return own(server, Credentials(access.key_id, access.secret), "ConsoleLogin", {"Nonce": nonce})
+
+
+def own(server: Program, credentials: Credentials, operation: str, members: Any) -> tuple[int, dict[str, Any]]:
+    body, host, kind = json.dumps(members).encode(), f"{server.host}:{server.port}", "application/x-amz-json-1.0"
+    target = f"Keyquorum.{operation}"
+    headers = signed_headers(credentials, "keyquorum", REGION, host, kind, body, datetime.now(UTC), target)
     page = Browser(server).send("POST", "/", body.decode(), **{n.replace("-", "_"): v for n, v in headers.items()})
     return page.status, json.loads(page.text)
 
@@ -62,20 +57,37 @@ def test_nobody_sees_a_page_without_signing_in(server: Production) -> None:
     assert "Secret access key" in Browser(server).get("/console/").text
 
 
-def test_who_follows_a_link_is_signed_in_and_the_audit_says_so(server: Production) -> None:
-    browser = signed_in(server, ALICE)
+def records(server: Production, name: str) -> list[dict[str, Any]]:
+    files = sorted((server.data / "audit").glob("[0-9]*.jsonl"))
+    lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    return [record for record in lines if record.get("eventName") == name]
+
+
+def test_signing_in_and_out_and_what_is_done_between_are_in_the_audit(server: Production) -> None:
+    before = len(records(server, "ConsoleSession"))
+    browser = Browser(server)
+    token = browser.get(link(server, ALICE)).hidden()["token"]
+    for status in (303, 403):
+        assert browser.send("POST", "/console/session", urlencode({"token": token})).status == status
     page = browser.get("/console/")
     assert page.status == 200
     assert "Sign out" in page.text
-    lines = [
-        json.loads(line)
-        for file in (server.data / "audit").glob("[0-9]*.jsonl")
-        for line in file.read_text().splitlines()
-    ]
-    entry = [record for record in lines if record.get("eventName") == "ConsoleLogin"][-1]
-    assert entry["userIdentity"]["arn"].endswith(":user/Alice")
-    text = json.dumps(entry)
-    assert all(value not in text for value in browser.cookies.values())
+    cookies = dict(browser.cookies)
+    browser.send("POST", "/console/sign-out", urlencode({"csrf": page.csrf}))
+
+    login, begun, again = records(server, "ConsoleLogin")[-1], *records(server, "ConsoleSession")[before:]
+    ended, counted = records(server, "ConsoleLogout")[-1], records(server, "CountKeys")[-1]
+    session = begun["userIdentity"]["accessKeyId"]
+    assert login["userIdentity"]["accessKeyId"] == ALICE.key_id
+    for record in (begun, counted, ended):
+        assert record["userIdentity"]["arn"].endswith(":user/Alice")
+        assert record["userIdentity"]["accessKeyId"] == session
+        assert record["userAgent"] == browser.agent
+        assert "errorCode" not in record
+    assert (again["errorCode"], again["errorMessage"]) == ("ValidationException", "The token was used already.")
+    assert (begun["readOnly"], ended["readOnly"]) == (False, False)
+    text = json.dumps([login, begun, again, ended])
+    assert all(value not in text for value in (*cookies.values(), token))
 
 
 def test_a_link_is_good_once_and_looking_at_it_does_not_use_it_up(server: Production) -> None:
@@ -163,6 +175,18 @@ def test_who_signs_out_is_out_wherever_the_cookie_went(server: Production) -> No
     assert thief.send("GET", "/console/").status == 303
 
 
+def test_a_session_is_ended_and_begun_by_itself_alone(server: Production) -> None:
+    """Who may use the API begins no session by another's token, and ends none but their own."""
+    token = link(server, ALICE).rsplit("/", 1)[1]
+    given = server.client("sts", access=ALICE).get_session_token()["Credentials"]
+    temporary = Credentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+    for credentials in (Credentials(BOB.key_id, BOB.secret), Credentials(ALICE.key_id, ALICE.secret), temporary):
+        for operation, members in (("ConsoleSession", {"Token": token}), ("ConsoleLogout", {})):
+            status, answer = own(server, credentials, operation, members)
+            assert (status, answer["__type"]) == (400, "ValidationException")
+    assert Browser(server).send("POST", "/console/session", urlencode({"token": token})).status == 303
+
+
 def test_a_form_of_another_site_does_nothing(server: Production) -> None:
     browser = signed_in(server, ALICE)
     csrf, others = browser.get("/console/").csrf, signed_in(server, BOB).get("/console/").csrf
@@ -211,8 +235,28 @@ def test_nobody_is_sent_on_to_another_site(server: Production, path: str) -> Non
 
 
 def test_every_page_bears_the_headers_that_keep_it_to_itself(server: Production, browser: Browser) -> None:
-    for path in ("/console/", "/console/sign-in", "/console/nothing", "/console/static/nothing.js", "/console/link/x"):
-        headers = browser.send("GET", path).headers
+    for method, path, status in (
+        ("GET", "/console/", 200),
+        ("HEAD", "/console/", 200),
+        ("GET", "/console/sign-in", 200),
+        ("GET", "/console/nothing", 404),
+        ("GET", "/console/keys/", 404),
+        ("GET", "/console/session", 404),
+        ("GET", "/console/static/nothing.js", 404),
+        ("GET", "/console/static/console.css", 200),
+        ("GET", "/console/link/x", 403),
+        ("POST", "/console/session", 403),
+        ("POST", "/console/nothing", 405),
+        ("POST", "/console/sign-in", 405),
+        ("POST", "/console/static/console.css", 405),
+        ("PUT", "/console/keys", 405),
+        ("OPTIONS", "/console/keys", 405),
+        ("PROPFIND", "/console/", 405),
+    ):
+        answered = browser.send(method, path)
+        headers = answered.headers
+        assert (method, path, answered.status) == (method, path, status)
+        assert ("allow" in headers) == (status == 405)
         policy = headers["content-security-policy"]
         assert "unsafe" not in policy
         assert "default-src 'none'" in policy

@@ -92,7 +92,9 @@ document.addEventListener("click", async (event) => {
     addRow(button.closest("fieldset"));
   }
   if (button?.matches("[data-copy]")) {
+    const said = document.getElementById("copied");
+    said.textContent = ""; // What is said a second time is read out again.
     await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
-    document.getElementById("copied").textContent = "Copied.";
+    said.textContent = "Copied.";
   }
 });
