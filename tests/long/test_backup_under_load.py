@@ -18,7 +18,7 @@ from promises import Ledger
 from promises_load import Load, clients
 from servers import Production, environment, run
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.alone, pytest.mark.timeout(600)]
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def test_what_was_promised_holds_on_the_other_database(tmp_path: Path, kind: str
     with _databases(kind) as (here, there), _server(first, *here) as server:
         # As SDKs are by default: a machine that is short of time lets leases lapse for a moment.
         with Load(ledger, [server.url], server.root, attempts=6) as load:
-            time.sleep(5)
+            load.await_changes(200, within=60)
             begun = time.monotonic()
             command = [sys.executable, "-m", "keyquorum", "backup", "create", "--audit", "--data", str(server.data)]
             done = subprocess.run(
@@ -66,6 +66,6 @@ def test_what_was_promised_holds_on_the_other_database(tmp_path: Path, kind: str
         with _server(second, *there) as again:
             promised, found, count = ledger.check_snapshot(clients(again.url, server.root, 6), begun, ended)
             assert found == promised
-            assert count > 5
+            assert count > 0  # of what nothing was done to meanwhile
             again.stop()
             run("audit", "verify", "--data", str(data), *there)

@@ -62,6 +62,7 @@ def _good(server: Any, key_id: str, over: threading.Event, lasting: bool, told: 
 
 
 @pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_flood_is_endured(serve: Serve, workers: str) -> None:

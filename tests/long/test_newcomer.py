@@ -16,7 +16,7 @@ import pytest
 from servers import environment
 from stores import free_port
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.alone, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 FIVE_MINUTES = 300.0

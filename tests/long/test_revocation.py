@@ -19,7 +19,7 @@ from postgres import fresh_database, server
 from revocations import Asker, Load, Seen
 from servers import Access, signed_request
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.alone, pytest.mark.timeout(1800)]
 
 TRIES: Final = 200
 DISTURBED: Final = 40

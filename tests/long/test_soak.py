@@ -16,7 +16,7 @@ from processes import Serve, audit_records, command_line, complaints, connection
 from servers import Production
 from wire_signing import Signer
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.long, pytest.mark.alone, pytest.mark.timeout(400)]
 
 KEYS, CLIENTS = 200, 8
 WARM_UP, SECONDS = 20.0, 120.0

@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 from postgres import binaries
 
-pytestmark = [pytest.mark.long, pytest.mark.suite, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 _E2E: Final = Path(__file__).parents[1] / "e2e"
 _MODULES: Final = (
