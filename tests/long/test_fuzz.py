@@ -29,7 +29,9 @@ CHUNKS, REQUESTS = 10, 2_000
 SECONDS = 5  # without a byte, and it is a hang
 
 # Kinds of damage and how often. The first are signed after the damage and framed well.
-FRAMED = {"semantic": 30, "any_operation": 5, "json_types": 20, "body_bytes": 8, "targets": 5, "forms": 4}
+FRAMED = {
+    "semantic": 30, "any_operation": 5, "json_types": 20, "body_bytes": 8, "targets": 5, "forms": 4, "own_operation": 6,
+}  # fmt: skip
 BROKEN = {"headers": 10, "framing": 8, "lines": 3, "anything": 10}
 KINDS = {**FRAMED, **BROKEN}
 

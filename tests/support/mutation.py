@@ -9,8 +9,9 @@ from typing import Any
 
 from wire_signing import Request, Signer
 
-from keyquorum import api
+from keyquorum import api, own_api
 from keyquorum.ops import registry
+from keyquorum.wire.protocols import OWN
 
 SUPPORTED = tuple(registry.KMS)
 # What comes closest to key material, and what brings keys back that others took away.
@@ -45,6 +46,10 @@ TARGETS = (
 )  # fmt: skip
 
 
+_OPERATIONS = api.OPERATIONS | own_api.OPERATIONS
+_CONSTRAINTS = api.CONSTRAINTS | own_api.CONSTRAINTS
+
+
 class Values:
     """Member values: at the edges of the model's constraints, around them, or of things that the server has.
 
@@ -56,10 +61,11 @@ class Values:
         self._known = known
 
     def body(self, operation: str) -> dict[str, Any]:
-        return self._structure(api.OPERATIONS[operation].request)
+        """``operation``: of KMS, or this server's own."""
+        return self._structure(_OPERATIONS[operation].request)
 
     def _structure(self, shape: type[api.Shape]) -> dict[str, Any]:
-        members = api.CONSTRAINTS.get(shape, ())
+        members = _CONSTRAINTS.get(shape, ())
         chosen = [m for m in members if self._dice.random() < (0.97 if m.required else 0.25)]
         useful = [m for m in chosen if self._known.get(m.name) != [] or self._dice.random() < 0.05]
         return {m.name[:1].upper() + m.name[1:]: self._member(m) for m in useful}
@@ -116,6 +122,16 @@ class Mutator:
     def any_operation(self) -> Request:
         operation = self._dice.choice(tuple(api.OPERATIONS))
         return self._signer.request(operation, json.dumps(self._values.body(operation)).encode())
+
+    def own_operation(self) -> Request:
+        """Of this server's own, that the console asks for."""
+        operation = self._dice.choice(tuple(own_api.OPERATIONS))
+        return self._signer.request(
+            OWN.target(operation).encode(),
+            json.dumps(self._values.body(operation)).encode(),
+            content_type=OWN.content_type,
+            service=OWN.service.decode(),
+        )
 
     def json_types(self) -> Request:
         """A body in which members are of other types, doubled, nested, unknown or missing."""
