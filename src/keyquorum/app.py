@@ -3,6 +3,7 @@
 
 import logging
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -41,16 +42,17 @@ from keyquorum.seed.apply import apply as apply_seed
 from keyquorum.seed.document import read as read_seed
 from keyquorum.store import migrate
 from keyquorum.store.engine import Database
-from keyquorum.store.follower import Follower
 from keyquorum.store.generations import Generations
 from keyquorum.store.lease import Lease
-from keyquorum.store.postgresql import PostgreSQL
 from keyquorum.store.rowmac import RowMAC
 from keyquorum.store.sqlite import SQLite
 from keyquorum.store.store import Store
 from keyquorum.throttling import DEFAULTS, Throttle, unknown
 from keyquorum.usagelog import UsageLog
 from keyquorum.wire.paging import Marker
+
+if TYPE_CHECKING:
+    from keyquorum.store.follower import Follower
 
 _log = logging.getLogger(__name__)
 
@@ -85,11 +87,23 @@ def open_database(settings: Settings, *, create: bool) -> Database:
     if create:
         directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if settings.database is not None:
+        from keyquorum.store.postgresql import PostgreSQL  # its driver is a tenth of a start
+
         generations = Generations(directory.generations, Lease())
         return PostgreSQL(settings.database, generations, lock_timeout, settings.database_pool)
     if not create and not directory.database.exists():
         raise FileNotFoundError(f"there is no database in {data}")
     return SQLite(directory.database, Generations(directory.generations), lock_timeout)
+
+
+def _follower(database: Database) -> "Follower | None":
+    if not database.shared:
+        return None
+    from keyquorum.store.follower import Follower
+    from keyquorum.store.postgresql import PostgreSQL
+
+    assert isinstance(database, PostgreSQL)
+    return Follower(database.conninfo, database.generations)
 
 
 def open_root(database: Database, settings: Settings, *, create: bool, attended: bool) -> RootKey:
@@ -214,7 +228,7 @@ class Service:
         system = due.system(settings.account, settings.region)
         self.rewrapping = Rewrapping(self.store, self.keyring, self.pipeline, self.clock, system)
         database = self.database
-        self.follower = Follower(database.conninfo, database.generations) if isinstance(database, PostgreSQL) else None
+        self.follower = _follower(database)
         self._cluster = None if self.follower is None else Cluster(database, self.follower)
         self._ticker = Ticker(self.run_jobs)
         self.running = Running(

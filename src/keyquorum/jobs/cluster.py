@@ -7,11 +7,13 @@ moment, nothing is done twice: each job is decided again on locked rows.
 """
 
 import logging
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from keyquorum.store import changes
 from keyquorum.store.engine import Database
-from keyquorum.store.follower import Follower
+
+if TYPE_CHECKING:
+    from keyquorum.store.follower import Follower
 
 _log = logging.getLogger(__name__)
 
@@ -20,7 +22,7 @@ _TICKS: Final = 60
 
 
 class Cluster:
-    def __init__(self, database: Database, follower: Follower) -> None:
+    def __init__(self, database: Database, follower: "Follower") -> None:
         self._database = database
         self._follower = follower
         self._behind: int | None = None

@@ -21,7 +21,6 @@ from keyquorum.observability.readiness import Readiness
 from keyquorum.observability.source import Running
 from keyquorum.store import migrate, roots, sealed
 from keyquorum.store.engine import Database, generation_of
-from keyquorum.store.postgresql import PostgreSQL
 
 _VERSIONS: Final = {"sqlite": sa.func.sqlite_version(), "postgresql": sa.func.current_setting("server_version")}
 _NAMES: Final = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
@@ -128,7 +127,7 @@ def _seal(connection: sa.Connection) -> own_api.SealStatus:
 def _database(database: Database, connection: sa.Connection) -> own_api.DatabaseStatus:
     kind, revision = connection.dialect.name, migrate.revision(connection)
     lease = database.generations.lease
-    in_use, most = database.pool_status() if isinstance(database, PostgreSQL) else (None, None)
+    in_use, most = database.pool_status()
     return own_api.DatabaseStatus(
         kind=_NAMES[kind],
         version=str(connection.execute(sa.select(_VERSIONS[kind])).scalar()),

@@ -101,6 +101,10 @@ class Database(ABC):
             finally:
                 self._turn.release()
 
+    def pool_status(self) -> tuple[int, int] | tuple[None, None]:
+        """How many connections are in use, and how many there may be; nothing where there is no pool."""
+        return None, None
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         if self._closed:
