@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve shell test test-fast test-long lint fmt bench bench-keys bench-console api docs lock clean
+.PHONY: help serve shell test test-fast test-long lint fmt bench bench-full bench-profile bench-http bench-keys bench-console api docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -26,8 +26,8 @@ test-fast: $(VENV)/dev ## the tests that take under a minute together
 	$(PYTEST) -n 3 --dist loadgroup -m "not slow and not long" $(ARGS)
 
 test-long: $(VENV)/dev ## kill, fuzz and soak tests
-	$(PYTEST) -n 2 -m "long and suite" $(ARGS)
-	$(PYTEST) -m "long and not suite" $(ARGS)
+	$(PYTEST) -n 2 --dist loadgroup -m "long and not alone" $(ARGS)
+	$(PYTEST) -m "long and alone" $(ARGS)
 
 lint: $(VENV)/dev ## mypy --strict, ruff, import contracts, house rules
 	$(BIN)/ruff check .
@@ -42,6 +42,15 @@ fmt: $(VENV)/dev ## format, and mend what can be mended
 
 bench: $(VENV)/dev ## measure, and print the table of the README
 	$(BIN)/python bench/run.py $(ARGS)
+
+bench-full: $(VENV)/dev ## measure beside peers, and print every table (ARGS="--write" to put them into docs/)
+	$(BIN)/python bench/full.py $(ARGS)
+
+bench-profile: $(VENV)/dev ## where a request's time goes: the table and the flame graph of docs/design/performance.md
+	$(BIN)/python bench/flame.py $(ARGS)
+
+bench-http: $(VENV)/dev ## measure what HTTP costs, by server
+	$(BIN)/python bench/http_servers.py $(ARGS)
 
 bench-keys: $(VENV)/dev ## measure what a million keys cost (ARGS="--keys 1000000")
 	$(BIN)/python bench/many_keys.py $(ARGS)

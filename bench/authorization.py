@@ -58,7 +58,7 @@ def user(number: int) -> str:
     return f"user-{number:02}"
 
 
-def _key_policy(number: int) -> str:
+def key_policy(number: int) -> str:
     """A user is let in by name on every other key, and by its own policy on the rest; all under conditions."""
     root = f"arn:aws:iam::{_ACCOUNT}:root"
     names = [f"arn:aws:iam::{_ACCOUNT}:user/{user(n)}" for n in range(number % 4, USERS, 4)]
@@ -77,7 +77,7 @@ def _key_policy(number: int) -> str:
             "Resource": "*",
             "Condition": {
                 "StringLikeIfExists": {"kms:EncryptionContext:tenant": "tenant-*"},
-                "IpAddress": {"aws:SourceIp": ["192.0.2.0/24", f"10.{number}.0.0/16"]},
+                "IpAddress": {"aws:SourceIp": ["192.0.2.0/24", "127.0.0.0/8", f"10.{number}.0.0/16"]},
             },
         },
         {
@@ -91,23 +91,34 @@ def _key_policy(number: int) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
-def _identity_policy(number: int) -> str:
-    statement = {
-        "Effect": "Allow",
-        "Action": ["kms:Encrypt", "kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey"],
-        "Resource": f"arn:aws:kms:*:{_ACCOUNT}:key/*",
-        "Condition": {"DateGreaterThan": {"aws:CurrentTime": f"2020-01-{number % 28 + 1:02}T00:00:00Z"}},
-    }
-    return json.dumps({"Version": "2012-10-17", "Statement": statement})
+def identity_policy(number: int, *more: str) -> str:
+    """``more``: actions that are allowed too, on keys, on aliases, and on what is neither."""
+    since = {"DateGreaterThan": {"aws:CurrentTime": f"2020-01-{number % 28 + 1:02}T00:00:00Z"}}
+    statements: list[dict[str, Any]] = [
+        {
+            "Effect": "Allow",
+            "Action": ["kms:Encrypt", "kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey"],
+            "Resource": f"arn:aws:kms:*:{_ACCOUNT}:key/*",
+            "Condition": since,
+        }
+    ]
+    if more:
+        statements.append({"Effect": "Allow", "Action": more, "Resource": "*", "Condition": since})
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
-def _seed(path: Path, key_ids: list[str]) -> None:
+def access_of(number: int) -> signing.Access:
+    """The access key of a user."""
+    return signing.Access(f"AKIABENCH{number:011}", f"secret-{number}", _REGION)
+
+
+def write_seed(path: Path, key_ids: list[str]) -> None:
     lines = []
     for number in range(USERS):
         lines += ["[[user]]", f'name = "{user(number)}"', f'access_key_id = "AKIABENCH{number:011}"']
-        lines += [f'secret_access_key = "secret-{number}"', f"policy = '{_identity_policy(number)}'"]
+        lines += [f'secret_access_key = "secret-{number}"', f"policy = '{identity_policy(number)}'"]
     for number, key_id in enumerate(key_ids):
-        lines += ["[[key]]", f'id = "{key_id}"', f"policy = '{_key_policy(number)}'"]
+        lines += ["[[key]]", f'id = "{key_id}"', f"policy = '{key_policy(number)}'"]
     path.write_text("\n".join(lines))
 
 
@@ -115,7 +126,7 @@ def requests(key_ids: list[str], count: int) -> list[HttpRequest]:
     made: list[HttpRequest] = []
     each = count // USERS
     for number in range(USERS):
-        access = signing.Access(f"AKIABENCH{number:011}", f"secret-{number}", _REGION)
+        access = access_of(number)
         keys = [key_ids[(number + n) % len(key_ids)] for n in range(each)]
         bodies = [signing.encrypt_body(key, os.urandom(32), n) for n, key in enumerate(keys)]
         made += [_parsed(raw) for raw in signing.sign(access, "localhost", "Encrypt", bodies)]
@@ -155,7 +166,7 @@ def _step(frame: FrameType | None) -> str:
 def measure(work: Path, count: int) -> Cost:
     """``count`` requests after some that warm the caches, counted in CPU time, and as many again under the profile."""
     key_ids = [f"{n:08x}-0000-4000-8000-000000000000" for n in range(POLICIES)]
-    _seed(work / "policies.toml", key_ids)
+    write_seed(work / "policies.toml", key_ids)
     service = Service(Settings(data=work / "policies", seed=work / "policies.toml"))
     try:
         _answer(service, requests(key_ids, max(2_000, POLICIES * USERS)))

@@ -12,7 +12,7 @@ import uvicorn
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 
 _BODY = bytes(int(sys.argv[1])).replace(b"\0", b"x")
-_HEADERS = [
+HEADERS = [
     (b"content-type", b"application/x-amz-json-1.1"),
     (b"x-amzn-requestid", b"00000000-0000-0000-0000-000000000000"),
     (b"cache-control", b"no-cache, no-store, must-revalidate, private"),
@@ -21,7 +21,7 @@ _HEADERS = [
 
 
 async def app(_scope: Scope, _receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS, "trailers": False})
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS, "trailers": False})
     await send({"type": "http.response.body", "body": _BODY, "more_body": False})
 
 

@@ -68,17 +68,17 @@ class Bench:
 
     def round(self, name: str, server: Contestant, count: int, keys: list[str]) -> None:
         """Encrypt, decrypt what came of it, generate data keys. ``keys``: what a server without keys is asked for."""
-        encrypts, data_keys = _encrypts(keys, count), _data_keys(keys, count)
-        answers = self._measure(name, server, "Encrypt", encrypts.bodies)
+        asked, data_keys = encrypts(keys, count), _data_keys(keys, count)
+        answers = self._measure(name, server, "Encrypt", asked.bodies)
         if server.keys:
             ciphertexts = [str(json.loads(answer)["CiphertextBlob"]) for answer in answers]
-            check(server, encrypts, answers)
+            check(server, asked, answers)
         else:
             ciphertexts = [base64.b64encode(os.urandom(140)).decode() for _ in answers]
         decrypts = [signing.decrypt_body(ciphertext, number) for number, ciphertext in enumerate(ciphertexts)]
         answers = self._measure(name, server, "Decrypt", decrypts)
         if server.keys:
-            check_decrypts(encrypts, answers)
+            check_decrypts(asked, answers)
         answers = self._measure(name, server, "GenerateDataKey", data_keys.bodies)
         if server.keys:
             check(server, data_keys, answers)
@@ -108,7 +108,7 @@ class Bench:
         return statistics.median(sample.cpu * sample.rate for sample in samples)
 
 
-def _encrypts(keys: list[str], count: int) -> Exchange:
+def encrypts(keys: list[str], count: int) -> Exchange:
     used = [keys[number % len(keys)] for number in range(count)]
     plaintexts = [os.urandom(PLAINTEXT_BYTES) for _ in range(count)]
     bodies = [signing.encrypt_body(used[number], plaintexts[number], number) for number in range(count)]
@@ -236,7 +236,7 @@ def measure(work: Path, options: argparse.Namespace) -> tuple[Bench, tuple[float
         server.keys = keys
         warm = Bench()
         warm.round("keyquorum", server, 2 * KEYS, keys)
-        size = len(load.run(server.address, server.sign("Encrypt", _encrypts(keys, 1).bodies)).answers[0])
+        size = len(load.run(server.address, server.sign("Encrypt", encrypts(keys, 1).bodies)).answers[0])
         running.append(yardstick := contestants.constant(size, work / "constant.log"))
         Bench().round("constant", yardstick, 2 * KEYS, keys)
         for number in range(options.rounds):

@@ -49,7 +49,8 @@ def sources() -> dict[str, str]:
 
 def pictures() -> dict[str, str]:
     """The pictures of the pages: path in the repository -> path in the site."""
-    found = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.png"))]
+    kinds = ".png", ".svg"
+    found = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*")) if path.suffix in kinds]
     return {path: path.removeprefix("docs/") for path in found}
 
 

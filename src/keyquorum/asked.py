@@ -3,7 +3,8 @@
 key. For decisions, and for telling of them. It decides nothing."""
 
 from functools import partial
-from typing import Any
+from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from keyquorum.arns import LAYOUTS
 from keyquorum.authz.compiled import Compiled, GrantTerms, Request, Subject
@@ -16,6 +17,9 @@ from keyquorum.errors import AccessDeniedException, IntegrityError
 from keyquorum.model import ROOT, SERVICE, WEB_IDENTITY, Caller, Grant, KeyRecord
 from keyquorum.specs import granted_operations
 from keyquorum.store.store import View
+
+#: Many keys have the same policy, the default one above all: it is made ready once, and goes with the last of them.
+_READY: Final[WeakValueDictionary[tuple[str, frozenset[tuple[str, str]] | None], Compiled]] = WeakValueDictionary()
 
 
 def about_key(record: KeyRecord, facts: Facts, context: RequestContext) -> Request:
@@ -67,8 +71,13 @@ def key_policy(record: KeyRecord, work: Work = UNBOUNDED) -> Compiled:
     if compiled is None:
         if record.policy is None:
             raise IntegrityError(f"key {record.key.key_id} has no key policy")
-        work.spend(READING * len(record.policy.document))
-        compiled = record.ready["policy"] = Compiled(parse_key_policy(record.policy.document), record.policy.bound)
+        document, bound = record.policy.document, record.policy.bound
+        work.spend(READING * len(document))
+        same = document, None if bound is None else frozenset(bound.items())
+        compiled = _READY.get(same)
+        if compiled is None:
+            compiled = _READY[same] = Compiled(parse_key_policy(document), bound)
+        record.ready["policy"] = compiled
     return compiled
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keys and their policies; their materials are in ``materials``."""
 
+import sys
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
@@ -197,7 +198,7 @@ class Keys:
         """The key policy ``default``."""
         row = self._policy_row(connection, key)
         bound = row["bound"]
-        return ResourcePolicy(row["document"], None if bound is None else msgspec.json.decode(bound))
+        return ResourcePolicy(sys.intern(row["document"]), None if bound is None else msgspec.json.decode(bound))
 
     def put_policy(self, txn: Transaction, key: Key, policy: ResourcePolicy) -> None:
         row = self._policy_row(txn.connection, key)
@@ -218,7 +219,10 @@ class Keys:
 
 
 def _key(row: dict[str, Any]) -> Key:
-    return Key(**{**row, "tags": tuple(tuple(pair) for pair in msgspec.json.decode(row["tags"]))})
+    tags = tuple(tuple(pair) for pair in msgspec.json.decode(row["tags"]))
+    # Thousands of keys in memory have the same account, spec and state.
+    same = {name: sys.intern(value) for name, value in row.items() if type(value) is str}
+    return Key(**{**row, **same, "tags": tags})
 
 
 def _key_row(key: Key) -> dict[str, Any]:
