@@ -33,6 +33,8 @@ _WIDTH: Final = 1200
 _ROW: Final = 18
 _LETTER: Final = 6.6
 _LEAST: Final = 0.6  # what is narrower is not drawn
+_ONE_STEP: Final = 0.8  # of a frame's time; one that several steps share has no step's colour
+_SEVERAL: Final = "#e4e7eb"
 _COLOURS: Final = {
     _HTTP: "#8fb7e3",
     "signature": "#f2b36b",
@@ -188,7 +190,9 @@ def _draw(node: _Node, x: float, depth: int, scale: float, drawn: list[str], who
         count = inner.steps.total()
         width = count * scale
         if width >= _LEAST:
-            colour, y = _COLOURS[inner.steps.most_common(1)[0][0]], -(depth + 1) * _ROW
+            [(step, most)] = inner.steps.most_common(1)
+            colour = _COLOURS[step] if most > _ONE_STEP * count else _SEVERAL
+            y = -(depth + 1) * _ROW
             path, _, function = name.rpartition(":")
             letters = int((width - 6) / _LETTER)
             label = escape(function[:letters]) if letters > 3 else ""

@@ -5,7 +5,7 @@ import argparse
 import importlib.metadata
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import history
 import load
@@ -14,10 +14,8 @@ import plots
 import run
 import targets
 import trials
+from results import Results, Sample
 from workload import ENCRYPT, MEASURES, MIX
-
-if TYPE_CHECKING:
-    from full import Results, Sample
 
 PEERS: Final = ("nginx", "local-kms", "OpenBao transit", "fakecloud", "moto_server")
 PAGE: Final = Path(__file__).parent.parent / "docs" / "design" / "benchmarks.md"
@@ -45,7 +43,7 @@ def versions(options: argparse.Namespace, work: Path) -> dict[str, str]:
     return found
 
 
-def whole(results: "Results", options: argparse.Namespace, kind: str) -> str:
+def whole(results: Results, options: argparse.Namespace, kind: str) -> str:
     parts = [
         _about(results, options, kind),
         "### Targets\n\n" + _targets(results),
@@ -60,7 +58,7 @@ def whole(results: "Results", options: argparse.Namespace, kind: str) -> str:
     return "\n\n".join(parts)
 
 
-def _about(results: "Results", options: argparse.Namespace, kind: str) -> str:
+def _about(results: Results, options: argparse.Namespace, kind: str) -> str:
     told = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     left_out = f" Left out, for their programs were not there: {', '.join(results.absent)}." if results.absent else ""
     moto = "" if options.skip_moto else f" (moto_server: one round of {options.moto_requests:,})"
@@ -78,13 +76,13 @@ def _rows(heads: list[str], rows: list[list[str]], align: str = "---:") -> str:
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
-def _targets(results: "Results") -> str:
+def _targets(results: Results) -> str:
     words = {True: "met", False: "**not met**", None: ""}
     rows = [[target.words, target.measured, words[target.met]] for target in targets.of(results)]
     return _rows(["target", "measured", ""], rows, "---")
 
 
-def _cells(sample: "Sample") -> list[str]:
+def _cells(sample: Sample) -> list[str]:
     mark = " †" if sample.busy > _BUSY else ""
     latencies = [f"{seconds * 1e3:,.2f} ms" for seconds in (sample.p50, sample.p99, sample.p999)]
     return [f"{sample.rate:,.0f}{mark}", *latencies, f"{sample.cpu * 1e6:,.0f} µs"]
@@ -93,7 +91,7 @@ def _cells(sample: "Sample") -> list[str]:
 _COLUMNS: Final = ["requests/s", "p50", "p99", "p99.9", "CPU a request"]
 
 
-def _side_by_side(results: "Results") -> str:
+def _side_by_side(results: Results) -> str:
     rows = []
     for measure in MEASURES:
         own = results.table.get("keyquorum", measure)
@@ -117,7 +115,7 @@ def _side_by_side(results: "Results") -> str:
     return f"{_rows(['', *_COLUMNS, 'keyquorum is'], rows)}\n\n{note}"
 
 
-def _operations(results: "Results", options: argparse.Namespace) -> str:
+def _operations(results: Results, options: argparse.Namespace) -> str:
     rows = []
     for connections in options.levels:
         for measure in MEASURES:
@@ -131,7 +129,7 @@ def _operations(results: "Results", options: argparse.Namespace) -> str:
     return f"{_rows(['', 'connections', *_COLUMNS], rows)}\n\n{note}"
 
 
-def _levels(results: "Results", options: argparse.Namespace) -> str:
+def _levels(results: Results, options: argparse.Namespace) -> str:
     rows = []
     for measure in (ENCRYPT, MIX):
         for name in results.names:
@@ -142,7 +140,7 @@ def _levels(results: "Results", options: argparse.Namespace) -> str:
     return _rows(["", "connections", *_COLUMNS], rows)
 
 
-def _standing(results: "Results") -> str:
+def _standing(results: Results) -> str:
     rows = [[name, f"{results.born[name]:.2f} s", f"{results.peaks[name] / _MIB:,.0f} MiB"] for name in results.names]
     note = (
         f"From starting `keyquorum serve` to the first answered Encrypt: {results.starts[0]:.2f} s on a data directory "
@@ -151,7 +149,7 @@ def _standing(results: "Results") -> str:
     return f"{_rows(['', 'until it takes connections', 'most memory in the run'], rows)}\n\n{note}"
 
 
-def _scale(results: "Results") -> str:
+def _scale(results: Results) -> str:
     processes = [[name, f"{seconds * 1e6:.1f} µs"] for name, seconds in results.cpu.items()]
     beside = [[name, f"{seconds * 1e3:.2f} ms"] for name, seconds in results.beside.p99.items()]
     note = (
@@ -162,7 +160,7 @@ def _scale(results: "Results") -> str:
     return "\n\n".join(tables)
 
 
-def _generators(results: "Results") -> str:
+def _generators(results: Results) -> str:
     if not results.generators:
         return "wrk was not there to compare with."
     rows = []
@@ -172,7 +170,7 @@ def _generators(results: "Results") -> str:
     return _rows(heads, rows)
 
 
-def _tried(results: "Results") -> str:
+def _tried(results: Results) -> str:
     rows = [[name, *(found[question] for question in trials.QUESTIONS)] for name, found in results.tried.items()]
     note = (
         f"Tried on {time.strftime('%Y-%m-%d', time.gmtime())}, with the versions above, each as it comes: requests "
@@ -186,7 +184,7 @@ def _tried(results: "Results") -> str:
 # -- files
 
 
-def write(text: str, results: "Results") -> None:
+def write(text: str, results: Results) -> None:
     """Into the page, and the plots beside it."""
     page = PAGE.read_text()
     before, _, rest = page.partition(_BEGIN)
@@ -198,7 +196,7 @@ def write(text: str, results: "Results") -> None:
         (images / f"{name}.svg").write_text(plot)
 
 
-def compare(results: "Results", *, keep: bool) -> None:
+def compare(results: Results, *, keep: bool) -> None:
     """Say what is worse than in the last run that was kept, and perhaps keep this one."""
     ratios = {target.name: target.ratio for target in targets.of(results) if target.ratio is not None}
     now = history.line(run.machine(), ratios)
@@ -208,7 +206,7 @@ def compare(results: "Results", *, keep: bool) -> None:
         history.append(now)
 
 
-def _plots(results: "Results") -> dict[str, str]:
+def _plots(results: Results) -> dict[str, str]:
     rates = {name: targets.rate(results, name, ENCRYPT) or 0.0 for name in results.names}
     beside = [
         (name, each, f"{each:,.0f}", name == "keyquorum") for name, each in sorted(rates.items(), key=lambda r: -r[1])

@@ -4,17 +4,15 @@
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import coincurve
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
 
 import contestants
+from results import Results, Sample
 from workload import ENCRYPT, SHARE, SIGNING, THREE
-
-if TYPE_CHECKING:
-    from full import Results, Sample
 
 CONSTANT: Final = "constant ASGI app"
 #: Peer -> how many times as fast keyquorum is to be, at its slowest of Encrypt, Decrypt and GenerateDataKey.
@@ -68,11 +66,11 @@ def _seconds(call: Callable[[bytes], object], count: int) -> float:
 # -- the targets
 
 
-def of(results: "Results") -> list[Target]:
+def of(results: Results) -> list[Target]:
     return [*_beside_peers(results), *_scale(results), *_latency(results), *_start(results), *_signing(results)]
 
 
-def rate(results: "Results", name: str, measure: str) -> float | None:
+def rate(results: Results, name: str, measure: str) -> float | None:
     """Requests a second over 32 connections. For nginx, of which our load generator may not see all, it is what wrk
     sees if that is more."""
     sample = results.table.get(name, measure)
@@ -83,7 +81,7 @@ def rate(results: "Results", name: str, measure: str) -> float | None:
     return sample.rate
 
 
-def _beside_peers(results: "Results") -> Iterator[Target]:
+def _beside_peers(results: Results) -> Iterator[Target]:
     for peer, least in RATIOS.items():
         words = f"requests/s: at least {least:g} times {peer}'s"
         pairs = {measure: (rate(results, "keyquorum", measure), rate(results, peer, measure)) for measure in THREE}
@@ -99,7 +97,7 @@ def _beside_peers(results: "Results") -> Iterator[Target]:
         yield Target(words, told, worst >= least, peer, worst)
 
 
-def _scale(results: "Results") -> Iterator[Target]:
+def _scale(results: Results) -> Iterator[Target]:
     one = results.cpu["one worker"]
     for many in ("two workers", "two nodes on PostgreSQL"):
         words = f"CPU a request with {many}: within 10% of one"
@@ -110,7 +108,7 @@ def _scale(results: "Results") -> Iterator[Target]:
         yield Target(words, told, taken <= 1.1 * one, many, one / taken)
 
 
-def _latency(results: "Results") -> Iterator[Target]:
+def _latency(results: Results) -> Iterator[Target]:
     samples = [_there(results, measure) for measure in THREE]
     worst = max(sample.p99 / sample.p50 for sample in samples)
     told = ", ".join(f"{measure} {s.p99 / s.p50:.1f}" for measure, s in zip(THREE, samples, strict=True))
@@ -125,7 +123,7 @@ def _latency(results: "Results") -> Iterator[Target]:
         yield Target(words, told, p99 < 1.2 * base, name, base / p99)
 
 
-def _start(results: "Results") -> Iterator[Target]:
+def _start(results: Results) -> Iterator[Target]:
     slowest, resident = max(results.starts), results.beside.resident
     told = f"{results.starts[0]:.2f} s with keys, {results.starts[1]:.2f} s without"
     yield Target("from start to first answer: less than 0.5 s", told, slowest < 0.5, "start", 0.5 / slowest)
@@ -139,7 +137,7 @@ def _start(results: "Results") -> Iterator[Target]:
     )
 
 
-def _signing(results: "Results") -> Iterator[Target]:
+def _signing(results: Results) -> Iterator[Target]:
     http = _there(results, ENCRYPT, CONSTANT).cpu
     for measure in SIGNING:
         bare, taken = results.bare[measure], _there(results, measure).cpu
@@ -149,7 +147,7 @@ def _signing(results: "Results") -> Iterator[Target]:
         yield Target(words, told, ratio <= 1.3, measure, 1 / ratio)
 
 
-def _there(results: "Results", measure: str, name: str = "keyquorum") -> "Sample":
+def _there(results: Results, measure: str, name: str = "keyquorum") -> Sample:
     sample = results.table.get(name, measure)
     assert sample is not None
     return sample
