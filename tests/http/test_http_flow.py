@@ -386,5 +386,8 @@ class TestLines:
 
 def answered(wires: list[Wire]) -> list[Wire]:
     """Those on which something has come that was not read yet."""
-    readable, _, _ = select.select([wire.sock for wire in wires], [], [], 0)
-    return [wire for wire in wires if wire.sock in readable]
+    waiting = select.poll()  # not select(), which knows no descriptor above 1023
+    for wire in wires:
+        waiting.register(wire.sock, select.POLLIN)
+    ready = {descriptor for descriptor, _ in waiting.poll(0)}
+    return [wire for wire in wires if wire.sock.fileno() in ready]
