@@ -22,7 +22,7 @@ shell: $(VENV)/dev ## a shell with keyquorum and the AWS CLI on PATH
 test: lint ## lint, then every test but the long ones
 	$(PYTEST) -n 3 --dist loadgroup -m "not long" $(ARGS)
 
-test-fast: $(VENV)/dev ## the tests that take under a minute together
+test-fast: $(VENV)/dev ## the quick ones of these tests
 	$(PYTEST) -n 3 --dist loadgroup -m "not slow and not long" $(ARGS)
 
 test-long: $(VENV)/dev ## kill, fuzz and soak tests
