@@ -7,6 +7,7 @@ It reads no body, checks no signature and keeps nothing. Argument: how many byte
 import logging
 import socket
 import sys
+from typing import Any
 
 import uvicorn
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
@@ -25,14 +26,20 @@ async def app(_scope: Scope, _receive: ASGIReceiveCallable, send: ASGISendCallab
     await send({"type": "http.response.body", "body": _BODY, "more_body": False})
 
 
-def main() -> None:
+def listening() -> socket.socket:
+    """A socket on the loopback address, whose URL is printed."""
     logging.basicConfig(level=logging.WARNING)
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     print(f"listening on http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+    return listener
+
+
+def serve(served: Any, listener: socket.socket, http: Any = "httptools", loop: str = "uvloop") -> None:
+    """With uvicorn, and with nothing that takes time by itself."""
     config = uvicorn.Config(
-        app,
-        http="httptools",
-        loop="uvloop",
+        served,
+        http=http,
+        loop=loop,
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -45,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(app, listening())

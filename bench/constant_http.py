@@ -7,16 +7,14 @@ that has no limit, no deadline and no order; its distance to ``protocol`` is wha
 """
 
 import asyncio
-import logging
 import socket
 import sys
-from typing import Any, cast
+from typing import cast
 
 import httptools
-import uvicorn
 import uvloop
 
-from constant import HEADERS
+from constant import HEADERS, listening, serve
 from keyquorum.errors import KMSError
 from keyquorum.model import Answer, HttpRequest
 from keyquorum.server.asgi import App
@@ -68,22 +66,6 @@ class Bare(asyncio.Protocol):
         self._transport.write(self._answer)
 
 
-def _protocol(body: bytes, listener: socket.socket) -> None:
-    app = App(Constant(body), Limits(), (), _nothing, _nothing)
-    config = uvicorn.Config(
-        cast(Any, app),
-        http=KMSProtocol,
-        loop=LOOP,
-        ws="none",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-    )
-    uvicorn.Server(config).run(sockets=[listener])
-
-
 def _nothing() -> None:
     return None
 
@@ -96,14 +78,12 @@ async def _bare(body: bytes, listener: socket.socket) -> None:
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.WARNING)
     kind, body = sys.argv[2], bytes(int(sys.argv[1])).replace(b"\0", b"x")
-    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
-    print(f"listening on http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+    listener = listening()
     if kind == "bare":
         uvloop.run(_bare(body, listener))
     else:
-        _protocol(body, listener)
+        serve(App(Constant(body), Limits(), (), _nothing, _nothing), listener, KMSProtocol, LOOP)
 
 
 if __name__ == "__main__":

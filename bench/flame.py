@@ -112,8 +112,9 @@ def measure(work: Path, count: int) -> Profile:
 
 
 def _load(server: Contestant, key_ids: list[str], count: int) -> int:
-    """As many Encrypts, and a Decrypt of each; how many requests that was."""
+    """As many Encrypts, the same number of each user's, and a Decrypt of each; how many requests that was."""
     owners = range(authorization.USERS)
+    count = max(1, count // len(owners)) * len(owners)
     numbers = [[n for n in range(count) if n % len(owners) == owner] for owner in owners]
     bodies = [[signing.encrypt_body(key_ids[n % len(key_ids)], os.urandom(32), n) for n in mine] for mine in numbers]
     answers = _send(server, "Encrypt", bodies)
@@ -220,8 +221,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=20_000, help="of each operation (%(default)s)")
     parser.add_argument("--print", action="store_true", help="print the table and write nothing")
     options = parser.parse_args()
-    with run.work_directory() as (work, _):
-        profile = measure(work, options.requests)
+    profile, _ = run.done(lambda work: measure(work, options.requests))
     print(table(profile))
     if not options.print:
         write(profile)

@@ -12,7 +12,6 @@ import argparse
 import os
 import shutil
 import statistics
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
@@ -193,25 +192,16 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def main() -> int:
+def main() -> None:
     options = arguments()
-    if not hasattr(os, "sched_setaffinity"):
-        progress("bench: needs Linux, for /proc and CPU affinity")
-        return 1
-    try:
-        with run.work_directory() as (work, kind):
-            results = measure(work, options)
-    except (Failed, OSError, RuntimeError) as error:
-        progress(f"bench: {error}")
-        return 1
+    results, kind = run.done(lambda work: measure(work, options))
     text = report.whole(results, options, kind)
     print(text)
     if not options.quick:
         report.compare(results, keep=options.write)
     if options.write:
         report.write(text, results)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

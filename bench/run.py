@@ -17,10 +17,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import authorization
 import contestants
@@ -316,24 +316,34 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def main() -> int:
-    options = arguments()
+T = TypeVar("T")
+
+
+def done(measuring: Callable[[Path], T]) -> tuple[T, str]:
+    """What ``measuring`` found in a directory to work in, and its file system. The program ends, and says why, if
+    nothing can be measured."""
     if not hasattr(os, "sched_setaffinity"):
-        progress("bench: needs Linux, for /proc and CPU affinity")
-        return 1
+        sys.exit("bench: needs Linux, for /proc and CPU affinity")
     try:
         with work_directory() as (work, kind):
-            bench, starts = measure(work, options)
-            progress("profile of the request path")
-            cost = profile(work, options.requests)
-        if bench.saturation() < _SATURATED:
-            progress("bench: something else was using the server's core, so only its CPU per request means anything")
+            return measuring(work), kind
     except (Failed, OSError, RuntimeError) as error:
-        progress(f"bench: {error}")
-        return 1
+        sys.exit(f"bench: {error}")
+
+
+def main() -> None:
+    options = arguments()
+
+    def measured(work: Path) -> tuple[Bench, tuple[float, float], authorization.Cost]:
+        bench, starts = measure(work, options)
+        progress("profile of the request path")
+        return bench, starts, profile(work, options.requests)
+
+    (bench, starts, cost), kind = done(measured)
+    if bench.saturation() < _SATURATED:
+        progress("bench: something else was using the server's core, so only its CPU per request means anything")
     print(f"{table(bench, starts)}\n\n{notes(options, bench, kind)}\n\n{authorization.table(cost)}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -4,6 +4,7 @@
 import base64
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,86 +17,86 @@ from servers import Production
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
 
-def test_what_is_encrypted_is_carried_into_decrypt(chromium: Browser, server: Production, tmp_path: Path) -> None:
+@pytest.fixture
+def watched(chromium: Browser, server: Production) -> Iterator[Watched]:
+    """A page on which Alice has signed in."""
     with context_of(chromium, server.url) as context:
-        watched = Watched(context)
-        watched.sign_in(ALICE)
-        page = watched.page
-        page.goto("/console/api/Encrypt")
-        page.get_by_role("button", name="Prepare the example").click()
-        expect(page.get_by_role("heading", name="Made for the example")).to_be_visible()
-
-        # Bytes that are no text, from a file, and another pair of the context than the example's.
-        document = tmp_path / "letter.bin"
-        document.write_bytes(bytes(range(256)))
-        page.locator("input[type=file]").first.set_input_files(document)
-        field = page.locator("textarea").first
-        expect(field).to_have_value(base64.b64encode(bytes(range(256))).decode())
-        page.get_by_role("button", name="Send", exact=True).click()
-        answer = page.locator("#answer")
-        expect(answer).to_contain_text("200")
-        expect(answer).to_contain_text("x-amz-target: TrentService.Encrypt")
-        expect(answer).to_contain_text("AWS4-HMAC-SHA256")
-
-        page.get_by_role("button", name="Use CiphertextBlob in Decrypt").click()
-        expect(page.get_by_role("heading", name="Decrypt", level=1)).to_be_visible()
-        # The context went along: without it the ciphertext is nothing.
-        page.get_by_role("button", name="Send", exact=True).click()
-        expect(answer).to_contain_text(base64.b64encode(bytes(range(256))).decode())
-        page.get_by_label("value 1").fill("4712")
-        page.get_by_role("button", name="Send", exact=True).click()
-        expect(answer).to_contain_text("InvalidCiphertextException")
-        assert watched.errors == []
+        page = Watched(context)
+        page.sign_in(ALICE)
+        yield page
 
 
-def test_a_blob_is_written_as_text_hex_or_base64(chromium: Browser, server: Production) -> None:
-    with context_of(chromium, server.url) as context:
-        watched = Watched(context)
-        watched.sign_in(ALICE)
-        page = watched.page
-        page.goto("/console/api/GenerateMac")
-        field = page.locator("textarea").first
-        way = page.locator("[data-blob]").first
-        way.select_option("text")
-        field.fill("né")
-        way.select_option("hex")
-        expect(field).to_have_value("6ec3a9")
-        way.select_option("base64")
-        expect(field).to_have_value("bsOp")
-        assert watched.errors == []
+def test_what_is_encrypted_is_carried_into_decrypt(watched: Watched, tmp_path: Path) -> None:
+    page = watched.page
+    page.goto("/console/api/Encrypt")
+    page.get_by_role("button", name="Prepare the example").click()
+    expect(page.get_by_role("heading", name="Made for the example")).to_be_visible()
+
+    # Bytes that are no text, from a file, and another pair of the context than the example's.
+    document = tmp_path / "letter.bin"
+    document.write_bytes(bytes(range(256)))
+    page.locator("input[type=file]").first.set_input_files(document)
+    field = page.locator("textarea").first
+    expect(field).to_have_value(base64.b64encode(bytes(range(256))).decode())
+    page.get_by_role("button", name="Send", exact=True).click()
+    answer = page.locator("#answer")
+    expect(answer).to_contain_text("200")
+    expect(answer).to_contain_text("x-amz-target: TrentService.Encrypt")
+    expect(answer).to_contain_text("AWS4-HMAC-SHA256")
+
+    page.get_by_role("button", name="Use CiphertextBlob in Decrypt").click()
+    expect(page.get_by_role("heading", name="Decrypt", level=1)).to_be_visible()
+    # The context went along: without it the ciphertext is nothing.
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(answer).to_contain_text(base64.b64encode(bytes(range(256))).decode())
+    page.get_by_label("value 1").fill("4712")
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(answer).to_contain_text("InvalidCiphertextException")
+    assert watched.errors == []
 
 
-def test_rows_are_added_without_a_request_and_empty_ones_are_left_out(chromium: Browser, server: Production) -> None:
-    with context_of(chromium, server.url) as context:
-        watched = Watched(context)
-        watched.sign_in(ALICE)
-        page = watched.page
-        page.goto("/console/api/Encrypt")
-        page.get_by_role("button", name="Prepare the example").click()
-        rows = page.locator("fieldset[data-rows]").filter(has_text="EncryptionContext").locator(":scope > .row")
-        there = rows.count()
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        for number in (there + 1, there + 2):
-            page.get_by_role("button", name="More rows of EncryptionContext").click()
-            expect(rows).to_have_count(number)
-            expect(page.get_by_label(f"key {number}", exact=True)).to_be_focused()
-        assert asked == []
-        names = page.locator("#request [name]").evaluate_all("each => each.map((one) => one.name)")
-        assert len(names) == len(set(names))
-        assert watched.findings() == []
+def test_a_blob_is_written_as_text_hex_or_base64(watched: Watched) -> None:
+    page = watched.page
+    page.goto("/console/api/GenerateMac")
+    field = page.locator("textarea").first
+    way = page.locator("[data-blob]").first
+    way.select_option("text")
+    field.fill("né")
+    way.select_option("hex")
+    expect(field).to_have_value("6ec3a9")
+    way.select_option("base64")
+    expect(field).to_have_value("bsOp")
+    assert watched.errors == []
 
-        # The example's own rows are emptied, one row between is left empty, and the last one counts.
-        for number in range(1, there + 1):
-            for part in ("key", "value"):
-                page.get_by_label(f"{part} {number}", exact=True).fill("")
-        page.get_by_label(f"key {there + 2}", exact=True).fill("last")
-        page.get_by_label(f"value {there + 2}", exact=True).fill("row")
-        page.get_by_role("button", name="Send", exact=True).click()
-        request = page.get_by_label("The request as it was sent")
-        expect(request).to_contain_text('"EncryptionContext":{"last":"row"}')
-        expect(page.locator("#answer")).to_contain_text("200")
-        assert watched.errors == []
+
+def test_rows_are_added_without_a_request_and_empty_ones_are_left_out(watched: Watched) -> None:
+    page = watched.page
+    page.goto("/console/api/Encrypt")
+    page.get_by_role("button", name="Prepare the example").click()
+    rows = page.locator("fieldset[data-rows]").filter(has_text="EncryptionContext").locator(":scope > .row")
+    there = rows.count()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for number in (there + 1, there + 2):
+        page.get_by_role("button", name="More rows of EncryptionContext").click()
+        expect(rows).to_have_count(number)
+        expect(page.get_by_label(f"key {number}", exact=True)).to_be_focused()
+    assert asked == []
+    names = page.locator("#request [name]").evaluate_all("each => each.map((one) => one.name)")
+    assert len(names) == len(set(names))
+    assert watched.findings() == []
+
+    # The example's own rows are emptied, one row between is left empty, and the last one counts.
+    for number in range(1, there + 1):
+        for part in ("key", "value"):
+            page.get_by_label(f"{part} {number}", exact=True).fill("")
+    page.get_by_label(f"key {there + 2}", exact=True).fill("last")
+    page.get_by_label(f"value {there + 2}", exact=True).fill("row")
+    page.get_by_role("button", name="Send", exact=True).click()
+    request = page.get_by_label("The request as it was sent")
+    expect(request).to_contain_text('"EncryptionContext":{"last":"row"}')
+    expect(page.locator("#answer")).to_contain_text("200")
+    assert watched.errors == []
 
 
 def test_rows_are_added_without_scripts_too(chromium: Browser, server: Production) -> None:
@@ -148,23 +149,20 @@ def _context(page: Page) -> dict[str, Any]:
     return {"EncryptionContext": members["EncryptionContext"]} if "EncryptionContext" in members else {}
 
 
-def test_a_key_is_carried_on_and_bytes_that_are_no_text_stay_as_they_are(chromium: Browser, server: Production) -> None:
-    with context_of(chromium, server.url) as context:
-        watched = Watched(context)
-        watched.sign_in(ALICE)
-        page = watched.page
-        page.goto("/console/api/CreateKey")
-        page.get_by_role("button", name="Prepare and send").click()
-        page.get_by_label("Use the key in").select_option("Encrypt")
-        page.get_by_role("button", name="Go on").click()
-        expect(page.get_by_role("heading", name="Encrypt", level=1)).to_be_visible()
-        expect(page.get_by_label("KeyId").first).to_have_value(re.compile("arn:aws:kms:.*:key/"))
-        field, way = page.locator("textarea").first, page.locator("[data-blob]").first
-        for bytes_, written in ((b"\xff\xfe", "//4="), (b"a\r\nb", "YQ0KYg==")):  # a form would change the line end
-            way.select_option("hex")
-            field.fill(bytes_.hex())
-            way.select_option("text")
-            expect(way).to_have_value("hex")
-            way.select_option("base64")
-            expect(field).to_have_value(written)
-        assert watched.errors == []
+def test_a_key_is_carried_on_and_bytes_that_are_no_text_stay_as_they_are(watched: Watched) -> None:
+    page = watched.page
+    page.goto("/console/api/CreateKey")
+    page.get_by_role("button", name="Prepare and send").click()
+    page.get_by_label("Use the key in").select_option("Encrypt")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("heading", name="Encrypt", level=1)).to_be_visible()
+    expect(page.get_by_label("KeyId").first).to_have_value(re.compile("arn:aws:kms:.*:key/"))
+    field, way = page.locator("textarea").first, page.locator("[data-blob]").first
+    for bytes_, written in ((b"\xff\xfe", "//4="), (b"a\r\nb", "YQ0KYg==")):  # a form would change the line end
+        way.select_option("hex")
+        field.fill(bytes_.hex())
+        way.select_option("text")
+        expect(way).to_have_value("hex")
+        way.select_option("base64")
+        expect(field).to_have_value(written)
+    assert watched.errors == []
